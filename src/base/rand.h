@@ -1,0 +1,10 @@
+/* Randomness from the kernel (getrandom(2)). */
+#pragma once
+
+#include <stddef.h>
+
+/* Fills `p` with `n` random bytes; cannot fail (aborts when the kernel has no randomness). */
+void rand_bytes(void *p, size_t n);
+
+/* Writes `n` random characters of [a-z0-9] and a NUL: out has n + 1 bytes. */
+void rand_id(char *out, size_t n);
