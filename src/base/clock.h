@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLOCK_RFC3339_SIZE 32
+#define CLOCK_RFC3339_SIZE 40
 
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
