@@ -22,10 +22,11 @@ enum route_verb {
     ROUTE_DROP,    /* RK_ID: forgets it and aborts its connections abruptly (reset; never a graceful
                       end: core.md 3.1). Unknown: 0. */
     ROUTE_SYNCED,  /* the table is complete. Tag set: answered like the others. */
-    ROUTE_WAKE,    /* edge -> control, RK_ID [RK_ENVD_TOKEN] [RK_TRAFFIC_TOKEN]: a request came for a
-                      route in ROUTE_RESUMABLE. Control resumes (requests join), sends ROUTE_SET with
-                      ROUTE_RUNNING, then replies: 0, or a negative errno with RK_FAULT and RK_TEXT.
-                      Reserved: answered -ENOSYS until auto-resume exists. */
+    ROUTE_WAKE,    /* edge -> control, RK_ID: a request came for a route in ROUTE_RESUMABLE, and the
+                      edge has found its tokens good (core.md 6.5). Control resumes (requests join),
+                      sends ROUTE_SET with ROUTE_RUNNING, then replies: 0, or a negative errno with
+                      RK_FAULT and RK_TEXT. An edge may as well treat ROUTE_RESUMABLE as
+                      ROUTE_PAUSED. */
 };
 
 enum route_state {

@@ -1,0 +1,211 @@
+#include "life/life.h"
+
+#include <string.h>
+
+struct row {
+    enum life_state from;
+    enum life_event event;
+    enum life_outcome outcome;
+    enum life_state to;
+    enum life_action actions[LIFE_ACTIONS_MAX];
+};
+
+#define TAKE(from, event, to, ...)                                                                 \
+    { LIFE_##from, LIFE_DO_##event, LIFE_TAKEN, LIFE_##to, { __VA_ARGS__ } }
+#define OTHER(from, event, outcome)                                                                \
+    { LIFE_##from, LIFE_DO_##event, LIFE_##outcome, LIFE_##from, { ACT_NONE } }
+/* The same way out of every state that can be reached by clients. FAIL tells those whose operation
+ * this ends; in a state without operation nobody waits. */
+#define ENDS(from, event)                                                                          \
+    TAKE(from, event, KILLING, ACT_FAIL, ACT_JOURNAL, ACT_NO_CLOCK, ACT_UNPUBLISH)
+
+static const struct row rows[] = {
+    TAKE(NEW, CREATE, STARTING, ACT_JOURNAL, ACT_CREATE),
+
+    /* The clock starts only now: the time to start is not the client's. Whoever dies between the
+     * journal and the answer leaves a sandbox that lives its time and no longer. */
+    TAKE(STARTING, STARTED, RUNNING, ACT_BEGIN, ACT_JOURNAL, ACT_CLOCK, ACT_PUBLISH),
+    TAKE(STARTING, START_FAILED, KILLING, ACT_JOURNAL, ACT_FAIL, ACT_DESTROY),
+    TAKE(STARTING, KILL, KILLING, ACT_FAIL, ACT_JOURNAL, ACT_DESTROY),
+    TAKE(STARTING, EXITED, KILLING, ACT_FAIL, ACT_JOURNAL, ACT_DESTROY),
+    /* whoever asked for it is gone with the process that was asked, or has been told to ask anew */
+    TAKE(STARTING, FOUND, KILLING, ACT_FAIL, ACT_JOURNAL, ACT_DESTROY),
+    TAKE(STARTING, FROZEN, KILLING, ACT_FAIL, ACT_JOURNAL, ACT_DESTROY),
+    TAKE(STARTING, LOST, KILLING, ACT_FAIL, ACT_JOURNAL, ACT_DESTROY),
+
+    TAKE(RUNNING, LOADED, RUNNING, ACT_CLOCK, ACT_PUBLISH),
+    TAKE(RUNNING, ROUTED, RUNNING, ACT_ANSWER),
+    TAKE(RUNNING, PAUSE, PAUSING, ACT_JOURNAL, ACT_NO_CLOCK, ACT_PUBLISH),
+    TAKE(RUNNING, EXPIRE_PAUSE, PAUSING, ACT_JOURNAL, ACT_NO_CLOCK, ACT_PUBLISH),
+    TAKE(RUNNING, SNAPSHOT, SNAPSHOTTING, ACT_JOURNAL, ACT_CAPTURE),
+    OTHER(RUNNING, FOUND, IGNORED),
+    TAKE(RUNNING, FROZEN, RUNNING, ACT_THAW), /* a pause that was taken back before a crash */
+    ENDS(RUNNING, KILL),
+    ENDS(RUNNING, EXPIRE),
+    ENDS(RUNNING, EXITED),
+    ENDS(RUNNING, LOST),
+
+    /* First the edges, then the freezer: no request may reach a sandbox that does not move. */
+    TAKE(PAUSING, ROUTED, PAUSING, ACT_FREEZE),
+    TAKE(PAUSING, FREEZE_DONE, PAUSED, ACT_REST, ACT_JOURNAL, ACT_ANSWER),
+    TAKE(PAUSING, FREEZE_FAILED, RUNNING, ACT_FAIL, ACT_JOURNAL, ACT_CLOCK, ACT_PUBLISH),
+    TAKE(PAUSING, LOADED, PAUSING, ACT_PUBLISH),
+    TAKE(PAUSING, FOUND, PAUSING, ACT_FREEZE),
+    TAKE(PAUSING, FROZEN, PAUSING, ACT_FREEZE),
+    OTHER(PAUSING, PAUSE, JOIN),
+    OTHER(PAUSING, RESUME, BUSY),
+    OTHER(PAUSING, SNAPSHOT, BUSY),
+    ENDS(PAUSING, KILL),
+    ENDS(PAUSING, EXITED),
+    ENDS(PAUSING, LOST),
+
+    TAKE(PAUSED, LOADED, PAUSED, ACT_PUBLISH),
+    TAKE(PAUSED, ROUTED, PAUSED, ACT_ANSWER),
+    TAKE(PAUSED, RESUME, RESUMING, ACT_JOURNAL, ACT_THAW),
+    TAKE(PAUSED, FOUND, PAUSED, ACT_FREEZE),
+    OTHER(PAUSED, FROZEN, IGNORED),
+    ENDS(PAUSED, KILL),
+    ENDS(PAUSED, EXITED),
+    ENDS(PAUSED, LOST),
+
+    TAKE(RESUMING, THAW_DONE, RUNNING, ACT_BEGIN, ACT_JOURNAL, ACT_CLOCK, ACT_PUBLISH),
+    TAKE(RESUMING, THAW_FAILED, PAUSED, ACT_FAIL, ACT_JOURNAL),
+    TAKE(RESUMING, LOADED, RESUMING, ACT_PUBLISH),
+    TAKE(RESUMING, FOUND, RESUMING, ACT_THAW),
+    TAKE(RESUMING, FROZEN, RESUMING, ACT_THAW),
+    OTHER(RESUMING, RESUME, JOIN),
+    OTHER(RESUMING, PAUSE, BUSY),
+    OTHER(RESUMING, SNAPSHOT, BUSY),
+    ENDS(RESUMING, KILL),
+    ENDS(RESUMING, EXITED),
+    ENDS(RESUMING, LOST),
+
+    TAKE(SNAPSHOTTING, CAPTURE_DONE, RUNNING, ACT_JOURNAL, ACT_ANSWER),
+    TAKE(SNAPSHOTTING, CAPTURE_FAILED, RUNNING, ACT_JOURNAL, ACT_FAIL),
+    TAKE(SNAPSHOTTING, LOADED, SNAPSHOTTING, ACT_PUBLISH),
+    TAKE(SNAPSHOTTING, FOUND, RUNNING, ACT_FAIL, ACT_JOURNAL, ACT_CLOCK),
+    TAKE(SNAPSHOTTING, FROZEN, RUNNING, ACT_FAIL, ACT_JOURNAL, ACT_CLOCK, ACT_THAW),
+    OTHER(SNAPSHOTTING, SNAPSHOT, BUSY),
+    OTHER(SNAPSHOTTING, PAUSE, BUSY),
+    OTHER(SNAPSHOTTING, RESUME, BUSY),
+    OTHER(SNAPSHOTTING, EXPIRE_PAUSE, BUSY),
+    ENDS(SNAPSHOTTING, KILL),
+    ENDS(SNAPSHOTTING, EXPIRE),
+    ENDS(SNAPSHOTTING, EXITED),
+    ENDS(SNAPSHOTTING, LOST),
+
+    /* First the edges, then the end: requests after it find no route instead of a dead socket. */
+    TAKE(KILLING, ROUTED, KILLING, ACT_DESTROY),
+    TAKE(KILLING, DESTROY_DONE, GONE, ACT_FORGET, ACT_ANSWER),
+    TAKE(KILLING, DESTROY_FAILED, KILLING, ACT_RETRY),
+    TAKE(KILLING, RETRY, KILLING, ACT_DESTROY),
+    TAKE(KILLING, FOUND, KILLING, ACT_DESTROY),
+    TAKE(KILLING, FROZEN, KILLING, ACT_DESTROY),
+    TAKE(KILLING, LOST, KILLING, ACT_DESTROY), /* what is left of it is cleaned up all the same */
+};
+
+/* Requests are refused where no row speaks of them; what engine and edges say late is ignored. */
+static bool is_request(enum life_event e) { return e <= LIFE_DO_KILL; }
+
+struct life_step life_step(enum life_state state, enum life_event event)
+{
+    /* one look-up per pair, made at the first call: the scan would be 70 rows each time */
+    static unsigned char at[LIFE_STATE_COUNT][LIFE_EVENT_COUNT];
+    static bool ready;
+    _Static_assert(sizeof rows / sizeof *rows < 255, "row number + 1 fits a byte");
+    for (size_t i = 0; !ready && i < sizeof rows / sizeof *rows; i++)
+        at[rows[i].from][rows[i].event] = (unsigned char)(i + 1);
+    ready = true;
+
+    unsigned char n = at[state][event];
+    if (n == 0)
+        return (struct life_step){ .outcome = is_request(event) ? LIFE_REFUSED : LIFE_IGNORED,
+                                   .next = state };
+    const struct row *r = &rows[n - 1];
+    struct life_step s = { .outcome = r->outcome, .next = r->to };
+    memcpy(s.actions, r->actions, sizeof r->actions);
+    return s;
+}
+
+bool life_is_visible(enum life_state s) { return s >= LIFE_RUNNING && s <= LIFE_SNAPSHOTTING; }
+bool life_is_paused(enum life_state s)
+{
+    return s == LIFE_PAUSING || s == LIFE_PAUSED || s == LIFE_RESUMING;
+}
+bool life_is_counted(enum life_state s) { return s >= LIFE_STARTING && s <= LIFE_SNAPSHOTTING; }
+
+const char *life_state_name(enum life_state s)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        LIFE_STATES(X)
+#undef X
+    };
+    return names[s];
+}
+
+const char *life_event_name(enum life_event e)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        LIFE_EVENTS(X)
+#undef X
+    };
+    return names[e];
+}
+
+const char *life_action_name(enum life_action a)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        LIFE_ACTIONS(X)
+#undef X
+    };
+    return names[a];
+}
+
+bool life_state_parse(const char *name, enum life_state *out)
+{
+    for (int s = 0; s < LIFE_STATE_COUNT; s++)
+        if (strcmp(name, life_state_name((enum life_state)s)) == 0) {
+            *out = (enum life_state)s;
+            return true;
+        }
+    return false;
+}
+
+static void print_actions(struct buf *out, const enum life_action *actions, const char *between)
+{
+    for (int i = 0; actions[i] != ACT_NONE; i++)
+        (void)buf_printf(out, "%s%s", i ? between : "", life_action_name(actions[i]));
+}
+
+void life_print(struct buf *out, enum life_state from, enum life_event event,
+                const struct life_step *step)
+{
+    static const char *const words[] = { "", "join", "busy", "refused", "ignored" };
+    (void)buf_printf(out, "%s --%s--> ", life_state_name(from), life_event_name(event));
+    if (step->outcome != LIFE_TAKEN) {
+        (void)buf_printf(out, "(%s)\n", words[step->outcome]);
+        return;
+    }
+    (void)buf_printf(out, "%s%s", life_state_name(step->next),
+                     step->actions[0] == ACT_NONE ? "" : ": ");
+    print_actions(out, step->actions, ", ");
+    (void)buf_append(out, STR("\n"));
+}
+
+void life_draw(struct buf *out)
+{
+    (void)buf_append(out, STR("digraph life {\n    node [shape=box];\n"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].outcome != LIFE_TAKEN)
+            continue;
+        struct life_step s = life_step(rows[i].from, rows[i].event);
+        (void)buf_printf(out, "    %s -> %s [label=\"%s\\n", life_state_name(rows[i].from),
+                         life_state_name(s.next), life_event_name(rows[i].event));
+        print_actions(out, s.actions, ", ");
+        (void)buf_append(out, STR("\"];\n"));
+    }
+    (void)buf_append(out, STR("}\n"));
+}

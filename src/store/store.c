@@ -1,0 +1,208 @@
+#include "store/store.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "store/store_internal.h"
+
+/* Version n is reached by running migrations[n - 1]. Rows are only ever added at the end. */
+static const char *const migrations[] = {
+    "CREATE TABLE secret(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE sandbox("
+    "  id TEXT PRIMARY KEY, state TEXT NOT NULL, spec TEXT NOT NULL,"
+    "  created_us INTEGER NOT NULL, started_us INTEGER NOT NULL, end_us INTEGER NOT NULL"
+    ") WITHOUT ROWID;",
+};
+enum { VERSION = sizeof migrations / sizeof *migrations };
+
+static const char *const statements[SQL_COUNT] = {
+    [SQL_SECRET_GET] = "SELECT value FROM secret WHERE name = ?1",
+    [SQL_SECRET_PUT] = "INSERT INTO secret(name, value) VALUES(?1, ?2)",
+    [SQL_SANDBOX_ADD] = "INSERT INTO sandbox(id, state, spec, created_us, started_us, end_us)"
+                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_SANDBOX_SET] = "UPDATE sandbox SET state = ?2, started_us = ?5, end_us = ?6 WHERE id = ?1",
+    [SQL_SANDBOX_SET_SPEC] = "UPDATE sandbox SET spec = ?2 WHERE id = ?1",
+    [SQL_SANDBOX_REMOVE] = "DELETE FROM sandbox WHERE id = ?1",
+    [SQL_SANDBOX_EACH] = "SELECT id, state, spec, created_us, started_us, end_us FROM sandbox"
+                         " ORDER BY created_us, id",
+};
+
+int store_error(struct store *s, const char *what)
+{
+    int code = sqlite3_errcode(s->db);
+    log_error("store: %s: %s", what, sqlite3_errmsg(s->db));
+    switch (code & 0xff) {
+    case SQLITE_CONSTRAINT:
+        return -EEXIST;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    default:
+        return -EIO;
+    }
+}
+
+sqlite3_stmt *store_sql(struct store *s, enum store_sql which)
+{
+    sqlite3_stmt **q = &s->sql[which];
+    if (!*q && sqlite3_prepare_v3(s->db, statements[which], -1, SQLITE_PREPARE_PERSISTENT, q,
+                                  NULL) != SQLITE_OK) {
+        (void)store_error(s, statements[which]);
+        return NULL;
+    }
+    return *q;
+}
+
+int store_run(struct store *s, sqlite3_stmt *q)
+{
+    int r = sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, sqlite3_sql(q));
+    (void)sqlite3_reset(q);
+    (void)sqlite3_clear_bindings(q);
+    return r;
+}
+
+void store_bind_text(sqlite3_stmt *q, int at, const char *text)
+{
+    (void)sqlite3_bind_text(q, at, text, -1, SQLITE_STATIC);
+}
+
+static int exec(struct store *s, const char *sql)
+{
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_error(s, sql);
+}
+
+/* The number a pragma answers, or -1. */
+static int pragma(struct store *s, const char *sql)
+{
+    sqlite3_stmt *q = NULL;
+    int value = -1;
+    if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+        value = sqlite3_column_int(q, 0);
+    (void)sqlite3_finalize(q);
+    return value;
+}
+
+static int migrate(struct op *op, struct store *s)
+{
+    int have = pragma(s, "PRAGMA user_version");
+    if (have < 0)
+        return op_fail(op, FAULT_HOST, EIO, "the database cannot be read: %s",
+                       sqlite3_errmsg(s->db));
+    if (have > VERSION)
+        return op_fail(op, FAULT_HOST, EPROTO,
+                       "the database has version %d, this belljar knows %d: start the newer one",
+                       have, VERSION);
+    for (; have < VERSION; have++) {
+        char version[64];
+        (void)snprintf(version, sizeof version, "PRAGMA user_version = %d; COMMIT", have + 1);
+        if (exec(s, "BEGIN IMMEDIATE") < 0 || exec(s, migrations[have]) < 0 ||
+            exec(s, version) < 0)
+            return op_fail(op, FAULT_HOST, EIO, "the database cannot be brought to version %d: %s",
+                           have + 1, sqlite3_errmsg(s->db));
+    }
+    return 0;
+}
+
+static int on_commit(void *data, sqlite3 *db, const char *name, int pages)
+{
+    struct store *s = data;
+    (void)db;
+    (void)name;
+    s->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+int store_open(struct op *op, const char *path, struct store **out)
+{
+    /* EXCLUSIVE: one process owns the file, so no shared memory file and fewer locks per commit */
+    static const char setup[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+                                "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;"
+                                "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
+    *out = NULL;
+    mode_t mask = umask(0077); /* it holds environment variables and seeds */
+    struct store *s = calloc(1, sizeof *s);
+    int r = s ? sqlite3_open_v2(path, &s->db,
+                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                                NULL)
+              : SQLITE_NOMEM;
+    (void)umask(mask);
+    if (r != SQLITE_OK) {
+        (void)op_fail(op, FAULT_HOST, EIO, "%s cannot be opened: %s", path, sqlite3_errstr(r));
+        store_close(s);
+        return -EIO;
+    }
+    /* the process before may be dying just now: its lock ends with it */
+    (void)sqlite3_busy_timeout(s->db, 5000);
+    (void)sqlite3_wal_hook(s->db, on_commit, s);
+    if (exec(s, setup) < 0) {
+        (void)op_fail(op, FAULT_HOST, EIO, "%s cannot be used: %s", path, sqlite3_errmsg(s->db));
+        store_close(s);
+        return -EIO;
+    }
+    r = migrate(op, s);
+    if (r < 0) {
+        store_close(s);
+        return r;
+    }
+    *out = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < SQL_COUNT; i++)
+        (void)sqlite3_finalize(s->sql[i]);
+    (void)sqlite3_close(s->db);
+    free(s);
+}
+
+void store_tidy(struct store *s)
+{
+    enum { WORTH_IT = 256 }; /* pages of 4 KiB */
+    if (s->wal_pages < WORTH_IT)
+        return;
+    if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+        s->wal_pages = 0;
+    else
+        (void)store_error(s, "checkpoint");
+}
+
+static int secret_get(struct store *s, const char *name, unsigned char out[32])
+{
+    sqlite3_stmt *q = store_sql(s, SQL_SECRET_GET);
+    if (!q)
+        return -EIO;
+    store_bind_text(q, 1, name);
+    int r = sqlite3_step(q), found = 0;
+    if (r == SQLITE_ROW && sqlite3_column_bytes(q, 0) == 32) {
+        memcpy(out, sqlite3_column_blob(q, 0), 32);
+        found = 1;
+    } else if (r != SQLITE_DONE) {
+        found = store_error(s, "secret");
+    }
+    (void)sqlite3_reset(q);
+    return found;
+}
+
+int store_secret(struct store *s, const char *name, unsigned char out[32])
+{
+    int found = secret_get(s, name, out);
+    if (found != 0)
+        return found < 0 ? found : 0;
+    sqlite3_stmt *q = store_sql(s, SQL_SECRET_PUT);
+    if (!q)
+        return -EIO;
+    rand_bytes(out, 32);
+    store_bind_text(q, 1, name);
+    (void)sqlite3_bind_blob(q, 2, out, 32, SQLITE_STATIC);
+    return store_run(s, q);
+}

@@ -1,0 +1,31 @@
+/* Inside store/ only. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "store/store.h"
+
+enum store_sql {
+    SQL_SECRET_GET,
+    SQL_SECRET_PUT,
+    SQL_SANDBOX_ADD,
+    SQL_SANDBOX_SET,
+    SQL_SANDBOX_SET_SPEC,
+    SQL_SANDBOX_REMOVE,
+    SQL_SANDBOX_EACH,
+    SQL_COUNT,
+};
+
+struct store {
+    sqlite3 *db;
+    sqlite3_stmt *sql[SQL_COUNT]; /* prepared at first use */
+    int wal_pages;                /* in the log, after the last commit */
+};
+
+/* The statement, reset and without bindings, or NULL (logged). */
+sqlite3_stmt *store_sql(struct store *s, enum store_sql which);
+/* Runs a statement that returns no row, and resets it. 0, -EEXIST or another negative errno. */
+int store_run(struct store *s, sqlite3_stmt *q);
+/* The errno for what SQLite just reported, logged. */
+int store_error(struct store *s, const char *what);
+void store_bind_text(sqlite3_stmt *q, int at, const char *text); /* borrowed until it has run */
