@@ -1,0 +1,224 @@
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/rand.h"
+#include "base/str.h"
+#include "main/belljar/serve.h"
+
+#define INSTANCES 4 /* servers on one host; uid ranges and networks are cut for so many */
+#define RUN_DIR "/run/belljar"
+
+static int find_user(struct op *op, const char *name, uid_t *uid, gid_t *gid)
+{
+    struct passwd *pw = getpwnam(name);
+    if (!pw || pw->pw_uid == 0)
+        return op_fail(op, FAULT_HOST, ENOENT,
+                       "there is no unprivileged user '%s'; create it: useradd --system --user-group "
+                       "--no-create-home --shell /usr/sbin/nologin %s",
+                       name, name);
+    *uid = pw->pw_uid;
+    *gid = pw->pw_gid;
+    return 0;
+}
+
+/* Makes the directory and every one above it; sets owner and mode of the last. */
+static int make_dir(struct op *op, const char *path, uid_t uid, gid_t gid, mode_t mode)
+{
+    char part[256];
+    for (size_t i = 1; path[i - 1] && i < sizeof part; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0755) < 0 && errno != EEXIST)
+            return op_fail(op, FAULT_HOST, errno, "cannot make %s: %s", part, strerror(errno));
+    }
+    if (chown(path, uid, gid) < 0 || chmod(path, mode) < 0)
+        return op_fail(op, FAULT_HOST, errno, "cannot set the mode of %s: %s", path,
+                       strerror(errno));
+    return 0;
+}
+
+static int make_dirs(struct op *op, const struct serve_host *h)
+{
+    const struct {
+        const char *name;
+        uid_t uid;
+        gid_t gid;
+        mode_t mode;
+    } dirs[] = {
+        { "", 0, 0, 0711 }, /* the services pass through; nobody lists */
+        { "/run", 0, 0, 0711 },
+        { "/run/s", 0, 0, 0711 },
+        { "/keys", 0, 0, 0700 },
+        { "/log", 0, 0, 0700 },
+        { "/control", h->control_uid, h->control_gid, 0700 },
+        { "/templates", 0, h->control_gid, 0750 }, /* holds setuid programs: not for others */
+    };
+    int r = 0;
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0] && r == 0; i++) {
+        char path[256];
+        (void)snprintf(path, sizeof path, "%s%s", h->state, dirs[i].name);
+        r = make_dir(op, path, dirs[i].uid, dirs[i].gid, dirs[i].mode);
+    }
+    return r;
+}
+
+/* A whole-file write lock; F_GETLK tells others who holds it. The descriptor or a negative errno. */
+static int lock_file(const char *path)
+{
+    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    CLEANUP(fd_closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || fcntl(fd, F_SETLK, &l) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}
+
+pid_t serve_running(const char *state)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/lock", state);
+    CLEANUP(fd_closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    if (fd < 0 || fcntl(fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
+        return 0;
+    return l.l_pid;
+}
+
+static int lock_instance(struct serve_host *h, unsigned n)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, RUN_DIR "/instance-%u.lock", n);
+    int fd = lock_file(path);
+    if (fd < 0)
+        return fd;
+    h->instance = n;
+    h->instance_fd = fd;
+    return 0;
+}
+
+/* The number this state directory had before (its sandboxes may be alive under it), else a free
+ * one. Names of network devices, cgroups and uid ranges follow from it. */
+static int take_instance(struct op *op, struct serve_host *h)
+{
+    char path[256], text[16] = "";
+    (void)snprintf(path, sizeof path, "%s/instance", h->state);
+    int r = make_dir(op, RUN_DIR, 0, 0, 0755);
+    if (r < 0)
+        return r;
+    CLEANUP(file_closep) FILE *f = fopen(path, "re");
+    uint64_t before = INSTANCES;
+    if (f && fgets(text, sizeof text, f))
+        (void)str_to_u64(str_of(text), INSTANCES - 1, &before);
+    r = before < INSTANCES ? lock_instance(h, (unsigned)before) : -EAGAIN;
+    for (unsigned n = 0; r < 0 && n < INSTANCES; n++)
+        r = lock_instance(h, n);
+    if (r < 0)
+        return op_fail(op, FAULT_HOST, -r, "%d servers run on this host already; it has room for no more",
+                       INSTANCES);
+    CLEANUP(file_closep) FILE *out = fopen(path, "we");
+    if (!out || fprintf(out, "%u", h->instance) < 0)
+        return op_fail(op, FAULT_HOST, errno, "cannot write %s", path);
+    return 0;
+}
+
+/* Opens the API key, minting it first when there is none: e2b_ and 40 hex digits. */
+static int open_key(struct op *op, struct serve_host *h)
+{
+    char path[256], temp[272], key[48] = "e2b_";
+    uint8_t raw[20];
+    (void)snprintf(path, sizeof path, "%s/keys/api.key", h->state);
+    (void)snprintf(temp, sizeof temp, "%s.new", path);
+    h->key_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (h->key_fd >= 0)
+        return 0;
+    rand_bytes(raw, sizeof raw);
+    for (size_t i = 0; i < sizeof raw; i++)
+        (void)snprintf(key + 4 + i * 2, 3, "%02x", raw[i]);
+    CLEANUP(fd_closep) int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, key, 44) != 44 || fsync(fd) < 0 || rename(temp, path) < 0)
+        return op_fail(op, FAULT_HOST, errno, "cannot write %s: %s", path, strerror(errno));
+    h->key_fd = open(path, O_RDONLY | O_CLOEXEC);
+    return h->key_fd < 0 ? op_fail(op, FAULT_HOST, errno, "cannot read %s", path) : 0;
+}
+
+/* Where the other programs are: beside this one unless configured. */
+static int find_lib(struct op *op, struct serve_host *h, const struct config *c)
+{
+    if (c->lib[0])
+        return str_copy(str_of(c->lib), h->lib, sizeof h->lib)
+                   ? 0
+                   : op_fail(op, FAULT_INVALID, EINVAL, "lib is too long");
+    ssize_t n = readlink("/proc/self/exe", h->lib, sizeof h->lib - 1);
+    h->lib[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(h->lib, '/');
+    if (!slash)
+        return op_fail(op, FAULT_HOST, ENOENT, "cannot find the directory of this program");
+    *slash = '\0';
+    return 0;
+}
+
+/* $STATE/env: what a person sources to use the SDKs. Only root reads it: it holds the key. */
+static int write_env(struct op *op, const struct serve_host *h, const struct config *c)
+{
+    char path[256], temp[272], key[64] = "";
+    (void)snprintf(path, sizeof path, "%s/env", h->state);
+    (void)snprintf(temp, sizeof temp, "%s.new", path);
+    if (pread(h->key_fd, key, sizeof key - 1, 0) <= 0)
+        return op_fail(op, FAULT_HOST, EIO, "the API key file is empty");
+    key[strcspn(key, "\r\n")] = '\0';
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CLEANUP(file_closep) FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!f)
+        return op_fail(op, FAULT_HOST, errno, "cannot write %s: %s", temp, strerror(errno));
+    fprintf(f,
+            "export E2B_API_KEY=%s\nexport E2B_API_URL=http://%s:%s\n"
+            "export E2B_SANDBOX_URL=http://%s:%s\nexport E2B_DOMAIN=%s\n",
+            key, c->api_address, c->api_port, c->edge_address, c->edge_port, c->domain);
+    if (fflush(f) != 0 || rename(temp, path) < 0)
+        return op_fail(op, FAULT_HOST, errno, "cannot write %s: %s", path, strerror(errno));
+    return 0;
+}
+
+int serve_host_init(struct op *op, struct serve_host *h, const struct config *c)
+{
+    *h = (struct serve_host){ .lock_fd = -1, .instance_fd = -1, .key_fd = -1 };
+    char path[256];
+    if (geteuid() != 0)
+        return op_fail(op, FAULT_HOST, EPERM,
+                       "the server must be started as root: it makes namespaces and gives up "
+                       "its rights where it can");
+    if (c->state[0] != '/' || !str_copy(str_of(c->state), h->state, sizeof h->state))
+        return op_fail(op, FAULT_INVALID, EINVAL,
+                       "state must be an absolute path of at most 190 bytes");
+    int r = find_lib(op, h, c);
+    if (r == 0)
+        r = find_user(op, c->control_user, &h->control_uid, &h->control_gid);
+    if (r == 0)
+        r = find_user(op, c->edge_user, &h->edge_uid, &h->edge_gid);
+    if (r == 0)
+        r = make_dirs(op, h);
+    if (r < 0)
+        return r;
+    (void)snprintf(path, sizeof path, "%s/lock", h->state);
+    h->lock_fd = lock_file(path);
+    if (h->lock_fd < 0)
+        return op_fail(op, FAULT_CONFLICT, -h->lock_fd, "a server runs on %s already (process %d)",
+                       h->state, (int)serve_running(h->state));
+    r = take_instance(op, h);
+    if (r == 0)
+        r = open_key(op, h);
+    if (r == 0)
+        r = write_env(op, h, c);
+    if (c->network[0])
+        (void)snprintf(h->network, sizeof h->network, "%.31s", c->network);
+    else
+        (void)snprintf(h->network, sizeof h->network, "10.%u.0.0/16", 200 + h->instance);
+    return r;
+}
