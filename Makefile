@@ -1,0 +1,69 @@
+# belljar: the targets a person or a machine calls. `make help` lists them.
+BUILD ?= build
+BELLJAR_STATE ?= /var/lib/belljar
+BELLJAR_API_PORT ?= 3000
+BELLJAR_EDGE_PORT ?= 3002
+export BELLJAR_STATE BELLJAR_API_PORT BELLJAR_EDGE_PORT
+
+PROGRAMS = belljar belljar-control belljar-engine belljar-edge belljar-agent
+.DEFAULT_GOAL := help
+.PHONY: help deps build debug up down check lint bench fuzz format docs golden install clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+deps: ## install the packages that building and running need (root, Debian or Ubuntu)
+	@scripts/deps run
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) --buildtype=release -Db_ndebug=false >/dev/null
+
+build: $(BUILD)/build.ninja ## build the release programs into build/bin
+	@ninja -C $(BUILD) --quiet
+	@scripts/stage $(BUILD) $(PROGRAMS)
+
+debug: ## build with ASan and UBSan into build-debug (not the static agent)
+	@test -f build-debug/build.ninja || meson setup build-debug --buildtype=debug -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@ninja -C build-debug --quiet
+
+up: ## install packages, build, make the templates, start the server, prove it with a sandbox
+	@scripts/deps run
+	@$(MAKE) --no-print-directory build
+	@scripts/up $(BUILD)/bin
+
+down: ## stop the server and end its sandboxes
+	@if [ -x $(BUILD)/bin/belljar ]; then $(BUILD)/bin/belljar down; else echo "nothing was built here"; fi
+
+check: ## install what the tests need, run all of them, end with 'N passed, N failed'
+	@scripts/deps test
+	@$(MAKE) --no-print-directory build debug
+	@tests/run $(SUITES)
+
+lint: ## layers, sizes, headers alone, generated pages fresh, format
+	@scripts/lint
+
+bench: ## measure against the peers; prints a table and writes build/bench.json
+	@scripts/deps bench
+	@$(MAKE) --no-print-directory build
+	@tests/perf/bench $(BUILD)/bin
+
+fuzz: ## every parser of foreign bytes, FUZZ_SECONDS (60) each
+	@scripts/deps test
+	@tests/fuzz/run
+
+format: ## clang-format the tree
+	@scripts/sources | xargs clang-format -i
+
+docs: ## make docs/reference from defs/
+	@scripts/gendefs --docs docs/reference defs/*.def
+
+golden: debug ## rewrite the golden files and show what changed
+	@GOLDEN_UPDATE=1 tests/run unit && git --no-pager diff --stat -- tests/golden
+
+install: build ## copy the programs to PREFIX (/usr/local)
+	install -d $(DESTDIR)$(or $(PREFIX),/usr/local)/lib/belljar $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
+	install -m 0755 $(addprefix $(BUILD)/bin/,$(PROGRAMS)) $(DESTDIR)$(or $(PREFIX),/usr/local)/lib/belljar/
+	ln -sf ../lib/belljar/belljar $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/belljar
+
+clean: ## remove the build directories
+	rm -rf build build-debug
