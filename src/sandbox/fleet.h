@@ -1,0 +1,59 @@
+/* All sandboxes of this server: drives life/ for each of them with timers, the journal, the engine
+ * and the edges. Answers come through struct sandbox_wait, never inside the call that asked. */
+#pragma once
+
+#include "sandbox/sandbox.h"
+#include "store/store.h"
+
+struct fleet_spec {
+    struct loop *loop;
+    struct store *store;
+    const char *state;       /* $STATE; templates are below it */
+    const char *engine_path; /* socket of the engine */
+    int routes_fd;           /* listening socket for edges; taken */
+    uint32_t sandbox_max;    /* alive at once */
+};
+
+/* Loads the journal and begins: timers run, edges are served, the engine is looked for. Strings of
+ * the spec must outlive the fleet. 0 or a negative errno with the sentence in `op`. */
+int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out);
+void fleet_free(struct fleet *f); /* sandboxes live on; waits never hear anything */
+
+/* The sandbox, when clients may see it; NULL otherwise. */
+struct sandbox *fleet_find(const struct fleet *f, struct str id);
+
+/* Creates a sandbox of `spec` (taken when 0 is returned; left empty then). `w` hears when it runs
+ * and every edge knows it. While the engine is away it waits, until `deadline_ms` (monotonic).
+ * Otherwise a negative errno with the fault in `op`: LIMIT, or UNAVAILABLE when nothing was done. */
+int fleet_create(struct fleet *f, struct op *op, struct sandbox_spec *spec, int64_t deadline_ms,
+                 struct sandbox_wait *w);
+
+/* Ends it. From now on it cannot be found; `w` hears when its processes are dead. */
+int fleet_kill(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadline_ms,
+               struct sandbox_wait *w);
+
+/* Pauses, resumes for `timeout_s`. 0: `w` hears when it is done. -EALREADY with CONFLICT: it is in
+ * that state. -EAGAIN: something else is under way; `w` hears when that ended: ask again then.
+ * Others as above. */
+int fleet_pause(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadline_ms,
+                struct sandbox_wait *w);
+int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t timeout_s,
+                 int64_t deadline_ms, struct sandbox_wait *w);
+
+/* Sets the end of a running sandbox to `end_us` (wall), journalled; a past one ends it at once. It
+ * is clamped to the longest life. -ERANGE with INVALID: that has been reached already. */
+int fleet_set_end(struct fleet *f, struct op *op, struct sandbox *s, int64_t end_us);
+
+/* The visible sandboxes by startedAt, oldest first; equal ones by id, from z to a, so that walking
+ * backwards gives the order of lists (core.md 2.3). Valid until the loop goes on. */
+uint32_t fleet_visible(const struct fleet *f, struct sandbox *const **out);
+/* Index of the first one whose (started_us, id) is not before the given one in that order. */
+uint32_t fleet_lower_bound(const struct fleet *f, int64_t started_us, struct str id);
+
+struct fleet_counts {
+    uint32_t known, counted, running; /* all; using a place; reported as running */
+    uint32_t edges;
+    bool has_engine;
+};
+struct fleet_counts fleet_count(const struct fleet *f);
+const char *fleet_state_dir(const struct fleet *f);

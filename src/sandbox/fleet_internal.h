@@ -1,0 +1,45 @@
+/* Inside sandbox/ only: the fleet and the step that moves one sandbox. */
+#pragma once
+
+#include "base/map.h"
+#include "sandbox/fleet.h"
+
+struct fleet {
+    struct fleet_spec spec;
+    unsigned char seed[32];
+    struct engine_link *engine;
+    struct route_link *routes;
+    struct map by_id;
+    struct sandbox **order; /* visible ones, as fleet_visible says */
+    uint32_t order_len, order_cap;
+    uint32_t counted, running, parked_count;
+    struct list parked;      /* sandboxes that wait for the engine before they begin */
+    struct list dead;        /* sandboxes to free */
+    struct list answers;     /* sandbox_wait to call */
+    struct list wakes;       /* requests of edges, fleet_wake.c */
+    struct loop_task finish; /* calls `answers`, then frees `dead` */
+    struct loop_timer tidy;
+    struct buf scratch;
+};
+
+/* Lets `event` happen to `s` and carries the actions out. The outcome, or a negative errno when the
+ * journal could not be written and nothing was changed. `why` (may be NULL) is what those hear
+ * whose operation fails by it. `s` stays valid until the end of the round, whatever becomes of it. */
+int fleet_step(struct fleet *f, struct sandbox *s, enum life_event event, const struct fault *why);
+
+/* A sandbox in state NEW that is in by_id; takes over `spec` when it succeeds. NULL: memory. */
+struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *spec);
+/* Out of every index; freed at the end of the round. */
+void fleet_drop(struct fleet *f, struct sandbox *s);
+void fleet_order_add(struct fleet *f, struct sandbox *s);
+void fleet_order_remove(struct fleet *f, struct sandbox *s);
+
+void fleet_wait_add(struct sandbox *s, struct sandbox_wait *w, int64_t deadline_ms);
+/* Everybody who waits for `s` hears, at the end of the round. */
+void fleet_answer(struct fleet *f, struct sandbox *s, const struct fault *fault);
+
+/* Fields of the route of `s` into `b`. */
+void fleet_put_route(const struct sandbox *s, struct buf *b);
+
+void fleet_on_wake(void *data, struct str id, uint32_t peer, uint64_t tag);
+void fleet_wakes_free(struct fleet *f);

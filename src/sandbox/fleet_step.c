@@ -1,0 +1,286 @@
+/* The doer of life/: one event, its actions, and what the engine, the edges and the clock say. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gen/limits.h"
+#include "sandbox/fleet_internal.h"
+
+enum {
+    CREATE_MS = LIMIT_SANDBOX_BOOT_MS + 2000, /* the engine gives up earlier and says why */
+    DESTROY_MS = 10000,
+    FREEZE_MS = 5000,
+    RETRY_MS = 500,
+    BUSY_MS = 100,
+    HOLD_MS = 1000,
+};
+
+static void on_clock(struct loop_timer *t);
+static void on_engine(struct engine_call *c, const struct engine_answer *a);
+static void on_routed(struct route_change *c);
+
+static void set_clock(struct sandbox *s, int64_t ms)
+{
+    s->clock.fn = on_clock;
+    s->clock.data = s;
+    (void)loop_timer_start(s->fleet->spec.loop, &s->clock, ms > 0 ? ms : 0);
+}
+
+/* -- actions -- */
+
+static int journal(struct sandbox *s, enum life_state from)
+{
+    struct fleet *f = s->fleet;
+    struct store_sandbox r = { .id = s->id,
+                               .state = life_state_name(s->state),
+                               .created_us = s->created_us,
+                               .started_us = s->started_us,
+                               .end_us = s->end_us };
+    if (from != LIFE_NEW)
+        return store_sandbox_set(f->spec.store, &r);
+    buf_reset(&f->scratch);
+    if (!sandbox_spec_print(&f->scratch, &s->spec) || !(r.spec = buf_cstr(&f->scratch)))
+        return -ENOMEM;
+    return store_sandbox_add(f->spec.store, &r);
+}
+
+static void ask_engine(struct sandbox *s, enum engine_verb verb, int64_t timeout_ms)
+{
+    struct fleet *f = s->fleet;
+    struct buf *b = engine_link_begin(f->engine, verb);
+    msg_str(b, EK_ID, str_of(s->id));
+    if (verb == ENGINE_CREATE) {
+        const struct sandbox_spec *p = &s->spec;
+        msg_str(b, EK_TEMPLATE, str_of(p->template.rootfs));
+        msg_u64(b, EK_MEMORY, p->memory_bytes);
+        msg_u64(b, EK_CPUS_MILLI, p->cpus_milli);
+        msg_u64(b, EK_PIDS, p->pids);
+        msg_u64(b, EK_DISK, p->disk_bytes);
+        msg_u64(b, EK_INTERNET, !p->is_cut_off);
+        buf_reset(&f->scratch);
+        (void)sandbox_spec_boot(&f->scratch, p, s->id, p->secure ? s->envd_token : NULL,
+                                clock_wall_us());
+        msg_str(b, EK_BOOT, buf_str(&f->scratch));
+    }
+    s->asked = verb;
+    s->call.fn = on_engine;
+    s->call.data = s;
+    engine_link_ask(f->engine, &s->call, timeout_ms);
+}
+
+void fleet_put_route(const struct sandbox *s, struct buf *b)
+{
+    enum route_state state = !life_is_paused(s->state) ? ROUTE_RUNNING
+                             : s->spec.auto_resume     ? ROUTE_RESUMABLE
+                                                       : ROUTE_PAUSED;
+    msg_str(b, RK_ID, str_of(s->id));
+    msg_u64(b, RK_STATE, state);
+    msg_str(b, RK_DIR, str_of(s->id));
+    if (s->spec.has_private_traffic)
+        msg_str(b, RK_TRAFFIC_TOKEN, str_of(s->traffic_token));
+    if (s->spec.secure)
+        msg_str(b, RK_ENVD_TOKEN, str_of(s->envd_token));
+    if (s->spec.mask_host[0])
+        msg_str(b, RK_MASK_HOST, str_of(s->spec.mask_host));
+}
+
+static void publish(struct sandbox *s, enum route_verb verb)
+{
+    struct buf *b = route_link_begin(s->fleet->routes, verb);
+    if (verb == ROUTE_SET)
+        fleet_put_route(s, b);
+    else
+        msg_str(b, RK_ID, str_of(s->id));
+    s->change.fn = on_routed;
+    s->change.data = s;
+    route_link_publish(s->fleet->routes, &s->change);
+}
+
+static void begin_run(struct sandbox *s)
+{
+    int64_t now = clock_wall_us();
+    fleet_order_remove(s->fleet, s);
+    s->started_us = now;
+    s->end_us = now + s->run_timeout_s * 1000000;
+    fleet_order_add(s->fleet, s);
+}
+
+static void start_clock(struct sandbox *s)
+{
+    int64_t ms = (s->end_us - clock_wall_us() + 999) / 1000;
+    set_clock(s, ms > s->hold_ms ? ms : s->hold_ms);
+    s->hold_ms = 0;
+}
+
+static void forget(struct sandbox *s)
+{
+    /* when this fails the next control process destroys it once more and tries again */
+    if (store_sandbox_remove(s->fleet->spec.store, s->id) < 0)
+        log_error("sandbox %s stays in the journal", s->id);
+}
+
+/* Everything but JOURNAL, which can fail. */
+static void act(struct sandbox *s, enum life_action action, const struct fault *why)
+{
+    static const struct fault gone = { .code = FAULT_NOT_FOUND, .text = "the sandbox was killed" };
+    switch (action) {
+    case ACT_FORGET:
+        forget(s);
+        break;
+    case ACT_CREATE:
+        ask_engine(s, ENGINE_CREATE, CREATE_MS);
+        break;
+    case ACT_DESTROY:
+        ask_engine(s, ENGINE_DESTROY, DESTROY_MS);
+        break;
+    case ACT_FREEZE:
+        ask_engine(s, ENGINE_FREEZE, FREEZE_MS);
+        break;
+    case ACT_THAW:
+        ask_engine(s, ENGINE_THAW, FREEZE_MS);
+        break;
+    case ACT_PUBLISH:
+        publish(s, ROUTE_SET);
+        break;
+    case ACT_UNPUBLISH:
+        publish(s, ROUTE_DROP);
+        break;
+    case ACT_BEGIN:
+        begin_run(s);
+        break;
+    case ACT_REST:
+        s->end_us = clock_wall_us();
+        break;
+    case ACT_CLOCK:
+        start_clock(s);
+        break;
+    case ACT_NO_CLOCK:
+        loop_timer_cancel(&s->clock);
+        break;
+    case ACT_RETRY:
+        set_clock(s, RETRY_MS);
+        break;
+    case ACT_ANSWER:
+        fleet_answer(s->fleet, s, NULL);
+        break;
+    case ACT_FAIL:
+        fleet_answer(s->fleet, s, why ? why : &gone);
+        break;
+    case ACT_CAPTURE: /* nobody asks for SNAPSHOT before the engine can */
+    case ACT_JOURNAL:
+    case ACT_NONE:
+    case ACT_COUNT:
+        assert(!"an action of this place");
+    }
+}
+
+/* -- the step -- */
+
+static void set_state(struct fleet *f, struct sandbox *s, enum life_state next)
+{
+    f->counted += (uint32_t)life_is_counted(next) - (uint32_t)life_is_counted(s->state);
+    bool was = life_is_visible(s->state) && !life_is_paused(s->state);
+    f->running += (uint32_t)(life_is_visible(next) && !life_is_paused(next)) - (uint32_t)was;
+    s->state = next;
+    if (!life_is_visible(next))
+        fleet_order_remove(f, s);
+}
+
+/* Without its record this event may not have its effect: a crash would undo it in silence. */
+static bool needs_record(enum life_event e)
+{
+    return e == LIFE_DO_CREATE || e == LIFE_DO_PAUSE || e == LIFE_DO_EXPIRE_PAUSE ||
+           e == LIFE_DO_RESUME || e == LIFE_DO_SNAPSHOT || e == LIFE_DO_STARTED;
+}
+
+static const struct fault journal_fault = { .code = FAULT_UNAVAILABLE,
+                                            .text = "the journal cannot be written" };
+
+int fleet_step(struct fleet *f, struct sandbox *s, enum life_event event, const struct fault *why)
+{
+    enum life_state from = s->state;
+    struct life_step step = life_step(from, event);
+    if (step.outcome != LIFE_TAKEN)
+        return (int)step.outcome;
+    log_debug("sandbox %s: %s --%s--> %s", s->id, life_state_name(from), life_event_name(event),
+              life_state_name(step.next));
+    set_state(f, s, step.next);
+    for (int i = 0; step.actions[i] != ACT_NONE; i++) {
+        if (step.actions[i] != ACT_JOURNAL) {
+            act(s, step.actions[i], why);
+            continue;
+        }
+        int r = journal(s, from);
+        if (r == 0 || !needs_record(event))
+            continue; /* ends and results stand; store/ has logged it */
+        set_state(f, s, from);
+        if (event != LIFE_DO_STARTED)
+            return r;
+        return fleet_step(f, s, LIFE_DO_START_FAILED, &journal_fault);
+    }
+    if (s->state == LIFE_GONE)
+        fleet_drop(f, s);
+    return LIFE_TAKEN;
+}
+
+/* -- what comes back -- */
+
+static void on_routed(struct route_change *c)
+{
+    struct sandbox *s = c->data;
+    (void)fleet_step(s->fleet, s, LIFE_DO_ROUTED, NULL);
+}
+
+/* What a client hears when the engine could not make its sandbox. */
+static struct fault create_fault(const struct engine_answer *a)
+{
+    struct fault t = { .code = a->fault, .err = -a->status };
+    if (t.code == FAULT_INTERNAL || t.code == FAULT_HOST || t.code == FAULT_NONE)
+        t.code = FAULT_CREATE_FAILED;
+    (void)snprintf(t.text, sizeof t.text, "Failed to place sandbox: " STR_FMT, STR_ARG(a->text));
+    return t;
+}
+
+static void on_engine(struct engine_call *c, const struct engine_answer *a)
+{
+    static const struct {
+        enum life_event done, failed;
+    } events[] = {
+        [ENGINE_CREATE] = { LIFE_DO_STARTED, LIFE_DO_START_FAILED },
+        [ENGINE_DESTROY] = { LIFE_DO_DESTROY_DONE, LIFE_DO_DESTROY_FAILED },
+        [ENGINE_FREEZE] = { LIFE_DO_FREEZE_DONE, LIFE_DO_FREEZE_FAILED },
+        [ENGINE_THAW] = { LIFE_DO_THAW_DONE, LIFE_DO_THAW_FAILED },
+    };
+    struct sandbox *s = c->data;
+    if (a->status == 0) {
+        (void)fleet_step(s->fleet, s, events[s->asked].done, NULL);
+        return;
+    }
+    if (a->status != -ENOTCONN)
+        log_warn("sandbox %s: %s: " STR_FMT, s->id, life_event_name(events[s->asked].failed),
+                 STR_ARG(a->text));
+    if (s->asked == ENGINE_FREEZE)
+        s->hold_ms = HOLD_MS;
+    struct fault why = create_fault(a);
+    if (s->asked != ENGINE_CREATE) {
+        why.code = a->fault;
+        (void)snprintf(why.text, sizeof why.text, STR_FMT, STR_ARG(a->text));
+    }
+    (void)fleet_step(s->fleet, s, events[s->asked].failed, &why);
+}
+
+static void on_clock(struct loop_timer *t)
+{
+    struct sandbox *s = t->data;
+    if (s->state == LIFE_KILLING) {
+        (void)fleet_step(s->fleet, s, LIFE_DO_RETRY, NULL);
+        return;
+    }
+    int r = fleet_step(s->fleet, s, s->spec.auto_pause ? LIFE_DO_EXPIRE_PAUSE : LIFE_DO_EXPIRE,
+                       NULL);
+    if (r == LIFE_BUSY)
+        set_clock(s, BUSY_MS);
+    else if (r < 0)
+        set_clock(s, HOLD_MS);
+}

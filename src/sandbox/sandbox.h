@@ -1,0 +1,48 @@
+/* One sandbox as control knows it, and what waits for it. fleet.h has the verbs. */
+#pragma once
+
+#include "base/list.h"
+#include "base/op.h"
+#include "life/life.h"
+#include "sandbox/engine_link.h"
+#include "sandbox/identity.h"
+#include "sandbox/route_link.h"
+#include "sandbox/spec.h"
+
+struct fleet;
+struct sandbox;
+
+/* Somebody who waits for an operation; lives in the waiter's struct. Zero-initialised = idle. */
+struct sandbox_wait {
+    struct sandbox *sandbox; /* NULL: idle */
+    struct list node;
+    struct loop_timer timer;
+    /* Runs once, from the loop. `fault` NULL: done. `sandbox` is NULL when it is gone (killed, or
+     * never came to be); otherwise valid during the call. The wait is idle again. */
+    void (*fn)(struct sandbox_wait *w, struct sandbox *sandbox, const struct fault *fault);
+    void *data;
+    bool has_failed;
+    struct fault fault; /* when has_failed */
+};
+void sandbox_wait_cancel(struct sandbox_wait *w);
+
+/* Invariants: 1. in fleet->by_id from creation until it is freed. 2. in fleet->order exactly while
+ * life_is_visible(state). 3. started_us and end_us hold from the first run on. */
+struct sandbox {
+    struct fleet *fleet;
+    char id[33];
+    enum life_state state;
+    struct sandbox_spec spec;
+    char envd_token[IDENTITY_TOKEN_SIZE], traffic_token[IDENTITY_TOKEN_SIZE];
+    int64_t created_us, started_us, end_us; /* wall */
+    int64_t run_timeout_s;              /* of the run that begins next */
+    int64_t hold_ms; /* the clock rings not before this: a pause failed just now */
+    bool is_found, is_frozen; /* by the engine, in the listing under way */
+    struct loop_timer clock;
+    struct engine_call call;
+    enum engine_verb asked; /* by `call` */
+    struct route_change change;
+    struct list waits; /* sandbox_wait */
+    struct list node;  /* fleet->parked while state is NEW, fleet->dead when it is GONE */
+    char *view[2];     /* rendered by api/ for its own use; freed with the sandbox */
+};

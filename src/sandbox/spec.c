@@ -1,0 +1,117 @@
+#include "sandbox/spec.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "wire/json.h"
+
+bool sandbox_spec_init(struct sandbox_spec *s)
+{
+    *s = (struct sandbox_spec){ .internet = -1,
+                                .envs = json_object(),
+                                .metadata = json_object(),
+                                .mounts = json_array() };
+    return s->envs && s->metadata && s->mounts;
+}
+
+void sandbox_spec_deinit(struct sandbox_spec *s)
+{
+    json_decref(s->envs);
+    json_decref(s->metadata);
+    json_decref(s->mounts);
+    json_decref(s->network);
+    s->envs = s->metadata = s->mounts = s->network = NULL;
+}
+
+bool sandbox_spec_print(struct buf *b, const struct sandbox_spec *s)
+{
+    json_t *v = json_pack(
+        "{s:s, s:s, s:s, s:I, s:b, s:i, s:b, s:b, s:b, s:b, s:s, s:O, s:O, s:O, s:O?, s:I, s:I,"
+        " s:I, s:I}",
+        "template", s->template.id, "alias", s->template.alias, "rootfs", s->template.rootfs,
+        "timeout", (json_int_t)s->timeout_s, "secure", s->secure, "internet", s->internet, "cutOff",
+        s->is_cut_off, "autoPause", s->auto_pause, "autoResume", s->auto_resume, "privateTraffic",
+        s->has_private_traffic, "maskHost", s->mask_host, "envs", s->envs, "metadata", s->metadata,
+        "mounts", s->mounts, "network", s->network, "memory", (json_int_t)s->memory_bytes, "cpus",
+        (json_int_t)s->cpus_milli, "disk", (json_int_t)s->disk_bytes, "pids",
+        (json_int_t)s->pids);
+    bool good = v && json_put(b, v);
+    json_decref(v);
+    return good;
+}
+
+static bool read_text(const json_t *v, const char *key, char *out, size_t size)
+{
+    struct str s;
+    return json_get_str(v, key, &s) == 1 && str_copy(s, out, size);
+}
+
+static bool read_number(const json_t *v, const char *key, uint64_t *out)
+{
+    int64_t n;
+    if (json_get_int(v, key, &n) != 1 || n < 0)
+        return false;
+    *out = (uint64_t)n;
+    return true;
+}
+
+static bool read_object(const json_t *v, const char *key, json_t **out)
+{
+    json_t *member = json_object_get(v, key);
+    if (!json_is_object(member) && !json_is_array(member))
+        return false;
+    json_decref(*out);
+    *out = json_incref(member);
+    return true;
+}
+
+bool sandbox_spec_parse(struct str text, struct sandbox_spec *s)
+{
+    json_t *v = json_parse(text, NULL);
+    int64_t internet = -1;
+    bool good =
+        v && read_text(v, "template", s->template.id, sizeof s->template.id) &&
+        read_text(v, "alias", s->template.alias, sizeof s->template.alias) &&
+        read_text(v, "rootfs", s->template.rootfs, sizeof s->template.rootfs) &&
+        read_text(v, "maskHost", s->mask_host, sizeof s->mask_host) &&
+        json_get_int(v, "timeout", &s->timeout_s) == 1 &&
+        json_get_int(v, "internet", &internet) == 1 &&
+        json_get_bool(v, "secure", &s->secure) == 1 &&
+        json_get_bool(v, "cutOff", &s->is_cut_off) == 1 &&
+        json_get_bool(v, "autoPause", &s->auto_pause) == 1 &&
+        json_get_bool(v, "autoResume", &s->auto_resume) == 1 &&
+        json_get_bool(v, "privateTraffic", &s->has_private_traffic) == 1 &&
+        read_object(v, "envs", &s->envs) && read_object(v, "metadata", &s->metadata) &&
+        read_object(v, "mounts", &s->mounts) && read_number(v, "memory", &s->memory_bytes) &&
+        read_number(v, "cpus", &s->cpus_milli) && read_number(v, "disk", &s->disk_bytes) &&
+        read_number(v, "pids", &s->pids);
+    if (good && !json_is_null(json_object_get(v, "network")))
+        good = read_object(v, "network", &s->network);
+    s->internet = (int)internet;
+    json_decref(v);
+    return good;
+}
+
+bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *id,
+                       const char *token, int64_t now_us)
+{
+    char now[CLOCK_RFC3339_SIZE];
+    clock_format(now_us, now);
+    json_t *v = json_pack("{s:s, s:s, s:O, s:{}, s:s*, s:s, s:s, s:s, s:s}", "sandboxID", id,
+                          "templateID", s->template.id, "envVars", s->envs, "systemEnv",
+                          "accessToken", token, "defaultUser", "user", "defaultWorkdir",
+                          "/home/user", "hostname", "e2b.local", "timestamp", now);
+    bool good = v && json_put(b, v);
+    json_decref(v);
+    return good;
+}
+
+bool sandbox_spec_matches(const struct sandbox_spec *s, const json_t *filter)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)filter, key, value)
+        if (!json_equal(json_object_get(s->metadata, key), value))
+            return false;
+    return true;
+}
