@@ -14,10 +14,10 @@
 
 /* X(id, name in the journal) */
 #define LIFE_STATES(X)                                                                             \
-    X(NEW, "new")                   /* not asked for yet */                                        \
-    X(STARTING, "starting")         /* the engine is making it; nobody knows its id */             \
+    X(NEW, "new")           /* not asked for yet */                                                \
+    X(STARTING, "starting") /* the engine is making it; nobody knows its id */                     \
     X(RUNNING, "running")                                                                          \
-    X(PAUSING, "pausing")           /* edges are being told, then the engine freezes it */         \
+    X(PAUSING, "pausing") /* edges are being told, then the engine freezes it */                   \
     X(PAUSED, "paused")                                                                            \
     X(RESUMING, "resuming")         /* the engine thaws it */                                      \
     X(SNAPSHOTTING, "snapshotting") /* it stands still while the engine captures it */             \
@@ -43,33 +43,33 @@
     X(THAW_FAILED, "thaw-failed")                                                                  \
     X(CAPTURE_DONE, "capture-done")                                                                \
     X(CAPTURE_FAILED, "capture-failed")                                                            \
-    X(EXITED, "exited")             /* engine: it ended by itself */                               \
+    X(EXITED, "exited") /* engine: it ended by itself */                                           \
     X(DESTROY_DONE, "destroy-done")                                                                \
     X(DESTROY_FAILED, "destroy-failed")                                                            \
-    X(RETRY, "retry")               /* the retry clock rang */                                     \
-    X(FOUND, "found")               /* engine, after HELLO: it has it, running */                  \
-    X(FROZEN, "frozen")             /* engine, after HELLO: it has it, frozen */                   \
-    X(LOST, "lost")                 /* engine, after HELLO: it does not have it */
+    X(RETRY, "retry")   /* the retry clock rang */                                                 \
+    X(FOUND, "found")   /* engine, after HELLO: it has it, running */                              \
+    X(FROZEN, "frozen") /* engine, after HELLO: it has it, frozen */                               \
+    X(LOST, "lost")     /* engine, after HELLO: it does not have it */
 
 /* X(id, name) */
 #define LIFE_ACTIONS(X)                                                                            \
     X(NONE, "")                                                                                    \
-    X(JOURNAL, "journal")         /* make the new state (and times) durable */                     \
-    X(FORGET, "forget")           /* remove it from the journal */                                 \
+    X(JOURNAL, "journal") /* make the new state (and times) durable */                             \
+    X(FORGET, "forget")   /* remove it from the journal */                                         \
     X(CREATE, "engine-create")                                                                     \
     X(DESTROY, "engine-destroy")                                                                   \
     X(FREEZE, "engine-freeze")                                                                     \
     X(THAW, "engine-thaw")                                                                         \
     X(CAPTURE, "engine-capture")                                                                   \
-    X(PUBLISH, "publish")         /* the route in its new state, to every edge */                  \
-    X(UNPUBLISH, "unpublish")     /* drop the route at every edge; its connections end */          \
-    X(BEGIN, "begin")             /* a run begins: startedAt is now, endAt follows */              \
-    X(REST, "rest")               /* a run ends: endAt is now */                                   \
-    X(CLOCK, "clock")             /* expire at endAt */                                            \
+    X(PUBLISH, "publish")     /* the route in its new state, to every edge */                      \
+    X(UNPUBLISH, "unpublish") /* drop the route at every edge; its connections end */              \
+    X(BEGIN, "begin")         /* a run begins: startedAt is now, endAt follows */                  \
+    X(REST, "rest")           /* a run ends: endAt is now */                                       \
+    X(CLOCK, "clock")         /* expire at endAt */                                                \
     X(NO_CLOCK, "no-clock")                                                                        \
-    X(RETRY, "retry-clock")       /* ring RETRY in a while */                                      \
-    X(ANSWER, "answer")           /* those who wait for the operation: it is done */               \
-    X(FAIL, "fail")               /* those who wait for the operation: it failed */
+    X(RETRY, "retry-clock") /* ring RETRY in a while */                                            \
+    X(ANSWER, "answer")     /* those who wait for the operation: it is done */                     \
+    X(FAIL, "fail")         /* those who wait for the operation: it failed */
 
 enum life_state {
 #define X(id, name) LIFE_##id,

@@ -168,8 +168,7 @@ struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *
         f->order_cap = cap;
     }
     struct sandbox *s = calloc(1, sizeof *s);
-    if (!s || !str_copy(str_of(id), s->id, sizeof s->id) ||
-        !map_put(&f->by_id, str_of(s->id), s)) {
+    if (!s || !str_copy(str_of(id), s->id, sizeof s->id) || !map_put(&f->by_id, str_of(s->id), s)) {
         free(s);
         return NULL;
     }
@@ -272,8 +271,8 @@ static void on_exited(void *data, struct str id, struct str reason)
     struct sandbox *s = map_get(&f->by_id, id);
     log_info("sandbox " STR_FMT " ended by itself: " STR_FMT, STR_ARG(id), STR_ARG(reason));
     struct fault why = { .code = FAULT_CREATE_FAILED };
-    (void)snprintf(why.text, sizeof why.text, "Failed to place sandbox: it ended at once (" STR_FMT ")",
-                   STR_ARG(reason));
+    (void)snprintf(why.text, sizeof why.text,
+                   "Failed to place sandbox: it ended at once (" STR_FMT ")", STR_ARG(reason));
     if (s)
         (void)fleet_step(f, s, LIFE_DO_EXITED, s->state == LIFE_STARTING ? &why : NULL);
 }

@@ -24,7 +24,8 @@ struct sandbox *fleet_find(const struct fleet *f, struct str id);
 
 /* Creates a sandbox of `spec` (taken when 0 is returned; left empty then). `w` hears when it runs
  * and every edge knows it. While the engine is away it waits, until `deadline_ms` (monotonic).
- * Otherwise a negative errno with the fault in `op`: LIMIT, or UNAVAILABLE when nothing was done. */
+ * Otherwise a negative errno with the fault in `op`: LIMIT, or UNAVAILABLE when nothing was done.
+ */
 int fleet_create(struct fleet *f, struct op *op, struct sandbox_spec *spec, int64_t deadline_ms,
                  struct sandbox_wait *w);
 

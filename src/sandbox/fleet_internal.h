@@ -24,7 +24,8 @@ struct fleet {
 
 /* Lets `event` happen to `s` and carries the actions out. The outcome, or a negative errno when the
  * journal could not be written and nothing was changed. `why` (may be NULL) is what those hear
- * whose operation fails by it. `s` stays valid until the end of the round, whatever becomes of it. */
+ * whose operation fails by it. `s` stays valid until the end of the round, whatever becomes of it.
+ */
 int fleet_step(struct fleet *f, struct sandbox *s, enum life_event event, const struct fault *why);
 
 /* A sandbox in state NEW that is in by_id; takes over `spec` when it succeeds. NULL: memory. */

@@ -277,8 +277,8 @@ static void on_clock(struct loop_timer *t)
         (void)fleet_step(s->fleet, s, LIFE_DO_RETRY, NULL);
         return;
     }
-    int r = fleet_step(s->fleet, s, s->spec.auto_pause ? LIFE_DO_EXPIRE_PAUSE : LIFE_DO_EXPIRE,
-                       NULL);
+    int r =
+        fleet_step(s->fleet, s, s->spec.auto_pause ? LIFE_DO_EXPIRE_PAUSE : LIFE_DO_EXPIRE, NULL);
     if (r == LIFE_BUSY)
         set_clock(s, BUSY_MS);
     else if (r < 0)

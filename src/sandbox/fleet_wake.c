@@ -4,9 +4,9 @@
 #include "sandbox/fleet_internal.h"
 
 enum {
-    WAKE_MS = 12000,       /* the edge holds a client's request meanwhile */
-    WAKE_TIMEOUT_S = 300,  /* shortest life after waking up */
-    WAKE_ROUNDS = 3,       /* other operations it waits for */
+    WAKE_MS = 12000,      /* the edge holds a client's request meanwhile */
+    WAKE_TIMEOUT_S = 300, /* shortest life after waking up */
+    WAKE_ROUNDS = 3,      /* other operations it waits for */
 };
 
 struct wake {

@@ -6,8 +6,8 @@
 
 #include "base/str.h"
 
-#define IDENTITY_ID_SIZE 22     /* 'i', 20 of [a-z0-9], NUL */
-#define IDENTITY_TOKEN_SIZE 65  /* 64 hex digits, NUL */
+#define IDENTITY_ID_SIZE 22    /* 'i', 20 of [a-z0-9], NUL */
+#define IDENTITY_TOKEN_SIZE 65 /* 64 hex digits, NUL */
 
 void identity_make_id(char out[IDENTITY_ID_SIZE]);
 

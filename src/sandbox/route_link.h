@@ -48,6 +48,7 @@ void route_change_cancel(struct route_change *c);
 void route_link_tell(struct route_link *k, struct route_peer *peer);
 
 /* `fault` NONE: it runs and its route is published. Nothing happens when the edge is gone. */
-void route_wake_answer(struct route_link *k, uint32_t peer, uint64_t tag, const struct fault *fault);
+void route_wake_answer(struct route_link *k, uint32_t peer, uint64_t tag,
+                       const struct fault *fault);
 
 uint32_t route_link_edges(const struct route_link *k);

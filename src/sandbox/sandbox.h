@@ -35,8 +35,8 @@ struct sandbox {
     struct sandbox_spec spec;
     char envd_token[IDENTITY_TOKEN_SIZE], traffic_token[IDENTITY_TOKEN_SIZE];
     int64_t created_us, started_us, end_us; /* wall */
-    int64_t run_timeout_s;              /* of the run that begins next */
-    int64_t hold_ms; /* the clock rings not before this: a pause failed just now */
+    int64_t run_timeout_s;                  /* of the run that begins next */
+    int64_t hold_ms;          /* the clock rings not before this: a pause failed just now */
     bool is_found, is_frozen; /* by the engine, in the listing under way */
     struct loop_timer clock;
     struct engine_call call;

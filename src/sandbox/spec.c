@@ -7,10 +7,9 @@
 
 bool sandbox_spec_init(struct sandbox_spec *s)
 {
-    *s = (struct sandbox_spec){ .internet = -1,
-                                .envs = json_object(),
-                                .metadata = json_object(),
-                                .mounts = json_array() };
+    *s = (struct sandbox_spec){
+        .internet = -1, .envs = json_object(), .metadata = json_object(), .mounts = json_array()
+    };
     return s->envs && s->metadata && s->mounts;
 }
 
@@ -33,8 +32,7 @@ bool sandbox_spec_print(struct buf *b, const struct sandbox_spec *s)
         s->is_cut_off, "autoPause", s->auto_pause, "autoResume", s->auto_resume, "privateTraffic",
         s->has_private_traffic, "maskHost", s->mask_host, "envs", s->envs, "metadata", s->metadata,
         "mounts", s->mounts, "network", s->network, "memory", (json_int_t)s->memory_bytes, "cpus",
-        (json_int_t)s->cpus_milli, "disk", (json_int_t)s->disk_bytes, "pids",
-        (json_int_t)s->pids);
+        (json_int_t)s->cpus_milli, "disk", (json_int_t)s->disk_bytes, "pids", (json_int_t)s->pids);
     bool good = v && json_put(b, v);
     json_decref(v);
     return good;
@@ -69,22 +67,22 @@ bool sandbox_spec_parse(struct str text, struct sandbox_spec *s)
 {
     json_t *v = json_parse(text, NULL);
     int64_t internet = -1;
-    bool good =
-        v && read_text(v, "template", s->template.id, sizeof s->template.id) &&
-        read_text(v, "alias", s->template.alias, sizeof s->template.alias) &&
-        read_text(v, "rootfs", s->template.rootfs, sizeof s->template.rootfs) &&
-        read_text(v, "maskHost", s->mask_host, sizeof s->mask_host) &&
-        json_get_int(v, "timeout", &s->timeout_s) == 1 &&
-        json_get_int(v, "internet", &internet) == 1 &&
-        json_get_bool(v, "secure", &s->secure) == 1 &&
-        json_get_bool(v, "cutOff", &s->is_cut_off) == 1 &&
-        json_get_bool(v, "autoPause", &s->auto_pause) == 1 &&
-        json_get_bool(v, "autoResume", &s->auto_resume) == 1 &&
-        json_get_bool(v, "privateTraffic", &s->has_private_traffic) == 1 &&
-        read_object(v, "envs", &s->envs) && read_object(v, "metadata", &s->metadata) &&
-        read_object(v, "mounts", &s->mounts) && read_number(v, "memory", &s->memory_bytes) &&
-        read_number(v, "cpus", &s->cpus_milli) && read_number(v, "disk", &s->disk_bytes) &&
-        read_number(v, "pids", &s->pids);
+    bool good = v && read_text(v, "template", s->template.id, sizeof s->template.id) &&
+                read_text(v, "alias", s->template.alias, sizeof s->template.alias) &&
+                read_text(v, "rootfs", s->template.rootfs, sizeof s->template.rootfs) &&
+                read_text(v, "maskHost", s->mask_host, sizeof s->mask_host) &&
+                json_get_int(v, "timeout", &s->timeout_s) == 1 &&
+                json_get_int(v, "internet", &internet) == 1 &&
+                json_get_bool(v, "secure", &s->secure) == 1 &&
+                json_get_bool(v, "cutOff", &s->is_cut_off) == 1 &&
+                json_get_bool(v, "autoPause", &s->auto_pause) == 1 &&
+                json_get_bool(v, "autoResume", &s->auto_resume) == 1 &&
+                json_get_bool(v, "privateTraffic", &s->has_private_traffic) == 1 &&
+                read_object(v, "envs", &s->envs) && read_object(v, "metadata", &s->metadata) &&
+                read_object(v, "mounts", &s->mounts) &&
+                read_number(v, "memory", &s->memory_bytes) &&
+                read_number(v, "cpus", &s->cpus_milli) && read_number(v, "disk", &s->disk_bytes) &&
+                read_number(v, "pids", &s->pids);
     if (good && !json_is_null(json_object_get(v, "network")))
         good = read_object(v, "network", &s->network);
     s->internet = (int)internet;
@@ -110,8 +108,8 @@ bool sandbox_spec_matches(const struct sandbox_spec *s, const json_t *filter)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)filter, key, value)
-        if (!json_equal(json_object_get(s->metadata, key), value))
-            return false;
+    json_object_foreach(
+        (json_t *)(uintptr_t)filter, key,
+        value) if (!json_equal(json_object_get(s->metadata, key), value)) return false;
     return true;
 }

@@ -34,7 +34,8 @@ bool sandbox_spec_print(struct buf *b, const struct sandbox_spec *s);
 /* Reads what print wrote; init first. False: it is something else. */
 bool sandbox_spec_parse(struct str text, struct sandbox_spec *s);
 
-/* Appends the boot message for the agent of sandbox `id` (ipc/engine_proto.h); `token` NULL: open. */
+/* Appends the boot message for the agent of sandbox `id` (ipc/engine_proto.h); `token` NULL: open.
+ */
 bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *id,
                        const char *token, int64_t now_us);
 

@@ -21,7 +21,8 @@ struct template_ref {
  * section 5). */
 int template_ref_parse(struct str text, struct template_ref *out);
 
-struct template {
+struct template
+{
     char id[TEMPLATE_NAME_SIZE];    /* templateID of the API */
     char alias[TEMPLATE_NAME_SIZE]; /* the name it was asked for by */
     char rootfs[PATH_MAX];          /* absolute, links resolved: later relinking does not move it */

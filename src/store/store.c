@@ -102,8 +102,7 @@ static int migrate(struct op *op, struct store *s)
     for (; have < VERSION; have++) {
         char version[64];
         (void)snprintf(version, sizeof version, "PRAGMA user_version = %d; COMMIT", have + 1);
-        if (exec(s, "BEGIN IMMEDIATE") < 0 || exec(s, migrations[have]) < 0 ||
-            exec(s, version) < 0)
+        if (exec(s, "BEGIN IMMEDIATE") < 0 || exec(s, migrations[have]) < 0 || exec(s, version) < 0)
             return op_fail(op, FAULT_HOST, EIO, "the database cannot be brought to version %d: %s",
                            have + 1, sqlite3_errmsg(s->db));
     }
@@ -128,10 +127,10 @@ int store_open(struct op *op, const char *path, struct store **out)
     *out = NULL;
     mode_t mask = umask(0077); /* it holds environment variables and seeds */
     struct store *s = calloc(1, sizeof *s);
-    int r = s ? sqlite3_open_v2(path, &s->db,
-                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                                NULL)
-              : SQLITE_NOMEM;
+    int r =
+        s ? sqlite3_open_v2(path, &s->db,
+                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)
+          : SQLITE_NOMEM;
     (void)umask(mask);
     if (r != SQLITE_OK) {
         (void)op_fail(op, FAULT_HOST, EIO, "%s cannot be opened: %s", path, sqlite3_errstr(r));
