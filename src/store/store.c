@@ -139,12 +139,12 @@ int store_open(struct op *op, const char *path, struct store **out)
     }
     /* the process before may be dying just now: its lock ends with it */
     (void)sqlite3_busy_timeout(s->db, 5000);
-    (void)sqlite3_wal_hook(s->db, on_commit, s);
     if (exec(s, setup) < 0) {
         (void)op_fail(op, FAULT_HOST, EIO, "%s cannot be used: %s", path, sqlite3_errmsg(s->db));
         store_close(s);
         return -EIO;
     }
+    (void)sqlite3_wal_hook(s->db, on_commit, s); /* wal_autocheckpoint above takes hooks away */
     r = migrate(op, s);
     if (r < 0) {
         store_close(s);

@@ -1,0 +1,194 @@
+#include "tests.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "sandbox/identity.h"
+#include "sandbox/spec.h"
+#include "sandbox/template.h"
+
+static void references_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *space, *name, *tag; /* name NULL: refused */
+    } cases[] = {
+        { "base", "", "base", "" },
+        { "  BASE \n", "", "base", "" },
+        { "my_tpl-2", "", "my_tpl-2", "" },
+        { "base:default", "", "base", "default" },
+        { "base:v1.2_x", "", "base", "v1.2_x" },
+        { "team/base", "team", "base", "" },
+        { "Team/Base:V1", "team", "base", "v1" },
+        { "", NULL, NULL, NULL },
+        { "   ", NULL, NULL, NULL },
+        { "base:", NULL, NULL, NULL },
+        { "/base", NULL, NULL, NULL },
+        { "team/", NULL, NULL, NULL },
+        { "a/b/c", NULL, NULL, NULL },
+        { "a:b:c", NULL, NULL, NULL },
+        { "..", NULL, NULL, NULL },
+        { "../../etc", NULL, NULL, NULL },
+        { "ba se", NULL, NULL, NULL },
+        { "b\xc3\xa4se", NULL, NULL, NULL },
+        { "base.v1", NULL, NULL, NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct template_ref r;
+        int got = template_ref_parse(str_of(cases[i].text), &r);
+        assert_int_equal(got, cases[i].name ? 0 : -EINVAL);
+        if (!cases[i].name)
+            continue;
+        assert_string_equal(r.space, cases[i].space);
+        assert_string_equal(r.name, cases[i].name);
+        assert_string_equal(r.tag, cases[i].tag);
+    }
+    char longest[200];
+    struct template_ref r;
+    memset(longest, 'a', sizeof longest);
+    assert_int_equal(template_ref_parse(str_make(longest, 128), &r), 0);
+    assert_int_equal(template_ref_parse(str_make(longest, 129), &r), -EINVAL);
+}
+
+static int find(const char *state, const char *text, struct template *t, struct op *op)
+{
+    struct template_ref r;
+    *op = (struct op){ 0 };
+    assert_int_equal(template_ref_parse(str_of(text), &r), 0);
+    return template_find(op, state, &r, t);
+}
+
+static void templates_are_found(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/test-sandbox-XXXXXX", path[128], target[128];
+    struct template t;
+    struct op op;
+    assert_non_null(mkdtemp(dir));
+    const char *made[] = { "/templates", "/store", "/store/abc", "/store/abc/rootfs" };
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", dir, made[i]);
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+    (void)snprintf(path, sizeof path, "%s/templates/base", dir);
+    (void)snprintf(target, sizeof target, "%s/store/abc", dir);
+    assert_int_equal(symlink(target, path), 0);
+
+    assert_int_equal(find(dir, "base", &t, &op), 0);
+    assert_string_equal(t.id, "base");
+    (void)snprintf(path, sizeof path, "%s/store/abc/rootfs", dir);
+    assert_string_equal(t.rootfs, path);
+    /* an alias of the table, until there is a template of that name */
+    assert_int_equal(find(dir, "code-interpreter-v1", &t, &op), 0);
+    assert_string_equal(t.id, "base");
+    assert_string_equal(t.alias, "code-interpreter-v1");
+    assert_string_equal(t.rootfs, path);
+    assert_int_equal(find(dir, "belljar/base:default", &t, &op), 0);
+    assert_true(find(dir, "nothing", &t, &op) < 0);
+    assert_string_equal(op.fault.text, "template 'nothing' not found");
+    assert_int_equal(op.fault.code, FAULT_NOT_FOUND);
+    assert_true(find(dir, "other/base", &t, &op) < 0);
+    assert_string_equal(op.fault.text, "template 'other/base' not found");
+    assert_true(find(dir, "base:v2", &t, &op) < 0);
+    assert_string_equal(op.fault.text, "tag 'v2' does not exist for template 'base'");
+}
+
+static void ids_lose_what_old_clients_append(void **state)
+{
+    (void)state;
+    struct str id;
+    char made[IDENTITY_ID_SIZE];
+    identity_make_id(made);
+    assert_int_equal(strlen(made), 21);
+    assert_true(identity_parse_id(str_of(made), &id));
+    assert_true(identity_parse_id(STR("iabc-be11ja40"), &id));
+    assert_str(id, "iabc");
+    assert_true(identity_parse_id(STR("nonexistingsandbox"), &id));
+    static const char *const bad[] = {
+        "",     "-",      "-x",    "iabc-",     "a-b-c",
+        "iABC", "i/../x", "i abc", "i\xc3\xa4", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(identity_parse_id(str_of(bad[i]), &id));
+}
+
+static void tokens_follow_from_seed_and_id(void **state)
+{
+    (void)state;
+    unsigned char seed[32] = { 1, 2, 3 }, other[32] = { 0 };
+    char a[IDENTITY_TOKEN_SIZE], b[IDENTITY_TOKEN_SIZE];
+    identity_make_token(seed, IDENTITY_ENVD, STR("iabc"), a);
+    identity_make_token(seed, IDENTITY_ENVD, STR("iabc"), b);
+    assert_string_equal(a, b);
+    assert_int_equal(strspn(a, "0123456789abcdef"), 64);
+    identity_make_token(seed, IDENTITY_TRAFFIC, STR("iabc"), b);
+    assert_string_not_equal(a, b);
+    identity_make_token(seed, IDENTITY_ENVD, STR("iabd"), b);
+    assert_string_not_equal(a, b);
+    identity_make_token(other, IDENTITY_ENVD, STR("iabc"), b);
+    assert_string_not_equal(a, b);
+}
+
+static void specs_are_read_back(void **state)
+{
+    (void)state;
+    struct sandbox_spec a, b;
+    struct buf first, second;
+    buf_init(&first, 0);
+    buf_init(&second, 0);
+    assert_true(sandbox_spec_init(&a) && sandbox_spec_init(&b));
+    a.template = (struct template){ .id = "base", .alias = "b", .rootfs = "/t/rootfs" };
+    a.timeout_s = 300;
+    a.secure = a.auto_pause = a.has_private_traffic = true;
+    a.internet = 0;
+    a.memory_bytes = UINT64_C(8) << 30;
+    a.pids = 9;
+    (void)snprintf(a.mask_host, sizeof a.mask_host, "localhost:${PORT}");
+    json_object_set_new(a.envs, "A", json_string("\"quoted\" \xc3\xbc\n"));
+    json_object_set_new(a.metadata, "k", json_string("v"));
+    a.network = json_pack("{s:b}", "allowPublicTraffic", 0);
+    assert_true(sandbox_spec_print(&first, &a));
+    assert_true(sandbox_spec_parse(buf_str(&first), &b));
+    assert_true(sandbox_spec_print(&second, &b));
+    assert_true(str_eq(buf_str(&first), buf_str(&second)));
+    assert_int_equal(b.internet, 0);
+    assert_true(json_equal(a.envs, b.envs) && json_equal(a.network, b.network));
+    sandbox_spec_deinit(&b);
+    assert_true(sandbox_spec_init(&b));
+    assert_false(sandbox_spec_parse(STR("{}"), &b));
+    sandbox_spec_deinit(&b);
+    assert_true(sandbox_spec_init(&b));
+    assert_false(sandbox_spec_parse(STR("nonsense"), &b));
+
+    buf_reset(&first);
+    assert_true(sandbox_spec_boot(&first, &a, "iabc", NULL, 0));
+    assert_null(strstr(buf_cstr(&first), "accessToken"));
+    buf_reset(&first);
+    assert_true(sandbox_spec_boot(&first, &a, "iabc", "t0", 1790000000000000));
+    assert_non_null(strstr(buf_cstr(&first), "\"accessToken\":\"t0\""));
+    assert_non_null(strstr(buf_cstr(&first), "\"defaultUser\":\"user\""));
+
+    json_t *filter = json_pack("{s:s}", "k", "v");
+    assert_true(sandbox_spec_matches(&a, filter));
+    json_object_set_new(filter, "other", json_string(""));
+    assert_false(sandbox_spec_matches(&a, filter));
+    json_decref(filter);
+    sandbox_spec_deinit(&a);
+    sandbox_spec_deinit(&b);
+    buf_deinit(&first);
+    buf_deinit(&second);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(references_are_read),
+        cmocka_unit_test(templates_are_found),
+        cmocka_unit_test(ids_lose_what_old_clients_append),
+        cmocka_unit_test(tokens_follow_from_seed_and_id),
+        cmocka_unit_test(specs_are_read_back),
+    };
+    return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
+}

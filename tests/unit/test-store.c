@@ -1,0 +1,165 @@
+#include "tests.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/store.h"
+
+static char path[64];
+
+static int setup(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/test-store-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/b.db", dir);
+    return 0;
+}
+
+static struct store *open_it(void)
+{
+    struct op op = { 0 };
+    struct store *s;
+    if (store_open(&op, path, &s) < 0)
+        fail_msg("%s", op.fault.text);
+    return s;
+}
+
+struct seen {
+    int count;
+    char text[256];
+};
+static int see(void *data, const struct store_sandbox *r)
+{
+    struct seen *n = data;
+    n->count++;
+    (void)snprintf(n->text, sizeof n->text, "%s %s %s %lld %lld %lld", r->id, r->state, r->spec,
+                   (long long)r->created_us, (long long)r->started_us, (long long)r->end_us);
+    return 0;
+}
+
+static void records_outlive_the_process(void **state)
+{
+    (void)state;
+    struct store *s = open_it();
+    struct store_sandbox r = {
+        .id = "i1", .state = "starting", .spec = "{\"a\":\"\xc3\xbc\"}", .created_us = 5
+    };
+    assert_int_equal(store_sandbox_add(s, &r), 0);
+    assert_int_equal(store_sandbox_add(s, &r), -EEXIST);
+    r.state = "running";
+    r.started_us = 1790000000000000;
+    r.end_us = 1790000300000000;
+    assert_int_equal(store_sandbox_set(s, &r), 0);
+    store_close(s);
+
+    s = open_it();
+    struct seen seen = { 0 };
+    assert_int_equal(store_sandbox_each(s, see, &seen), 0);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.text,
+                        "i1 running {\"a\":\"\xc3\xbc\"} 5 1790000000000000 1790000300000000");
+    assert_int_equal(store_sandbox_set_spec(s, "i1", "{}"), 0);
+    assert_int_equal(store_sandbox_remove(s, "i1"), 0);
+    assert_int_equal(store_sandbox_remove(s, "i1"), 0);
+    seen.count = 0;
+    assert_int_equal(store_sandbox_each(s, see, &seen), 0);
+    assert_int_equal(seen.count, 0);
+    store_close(s);
+}
+
+static void secrets_stay(void **state)
+{
+    (void)state;
+    unsigned char a[32], b[32], c[32];
+    struct store *s = open_it();
+    assert_int_equal(store_secret(s, "seed", a), 0);
+    assert_int_equal(store_secret(s, "other", c), 0);
+    store_close(s);
+    s = open_it();
+    assert_int_equal(store_secret(s, "seed", b), 0);
+    store_close(s);
+    assert_memory_equal(a, b, 32);
+    assert_memory_not_equal(a, c, 32);
+}
+
+static void others_cannot_read_it(void **state)
+{
+    (void)state;
+    struct store *s = open_it();
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    store_close(s);
+}
+
+static void log_is_copied_when_it_is_long(void **state)
+{
+    (void)state;
+    struct store *s = open_it();
+    char wal[80], id[16], spec[4000];
+    memset(spec, 'x', sizeof spec - 1);
+    spec[sizeof spec - 1] = '\0';
+    (void)snprintf(wal, sizeof wal, "%s-wal", path);
+    for (int i = 0; i < 400; i++) {
+        (void)snprintf(id, sizeof id, "t%d", i);
+        struct store_sandbox r = { .id = id, .state = "running", .spec = spec };
+        assert_int_equal(store_sandbox_add(s, &r), 0);
+    }
+    struct stat st;
+    assert_int_equal(stat(wal, &st), 0);
+    assert_true(st.st_size > 1 << 20);
+    store_tidy(s);
+    assert_int_equal(stat(wal, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    struct seen seen = { 0 };
+    assert_int_equal(store_sandbox_each(s, see, &seen), 0);
+    assert_int_equal(seen.count, 400);
+    store_close(s);
+}
+
+static void a_newer_database_is_refused(void **state)
+{
+    (void)state;
+    struct store *s = open_it();
+    store_close(s);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    struct op op = { 0 };
+    assert_true(store_open(&op, path, &s) < 0);
+    assert_null(s);
+    assert_non_null(strstr(op.fault.text, "version 99"));
+}
+
+static void a_damaged_file_is_refused(void **state)
+{
+    (void)state;
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 1000; i++)
+        fputs("no database ", f);
+    fclose(f);
+    struct op op = { 0 };
+    struct store *s;
+    assert_true(store_open(&op, path, &s) < 0);
+    assert_null(s);
+    assert_true(op.fault.text[0] != '\0');
+    assert_true(store_open(&op, "/nonexistent/x.db", &s) < 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(records_outlive_the_process, setup),
+        cmocka_unit_test_setup(secrets_stay, setup),
+        cmocka_unit_test_setup(others_cannot_read_it, setup),
+        cmocka_unit_test_setup(log_is_copied_when_it_is_long, setup),
+        cmocka_unit_test_setup(a_newer_database_is_refused, setup),
+        cmocka_unit_test_setup(a_damaged_file_is_refused, setup),
+    };
+    return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
