@@ -34,7 +34,10 @@ void buf_added(struct buf *b, size_t n);
 /* Drops `n` bytes from the front. */
 void buf_consume(struct buf *b, size_t n);
 
-static inline struct str buf_str(const struct buf *b) { return str_make(b->p + b->at, b->len - b->at); }
+static inline struct str buf_str(const struct buf *b)
+{
+    return str_make(b->p + b->at, b->len - b->at);
+}
 static inline size_t buf_used(const struct buf *b) { return b->len - b->at; }
 
 /* The bytes with a NUL behind them (not counted); NULL when memory is out. */

@@ -8,7 +8,7 @@ struct list {
     struct list *prev, *next;
 };
 
-#define LIST_OF(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define LIST_OF(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 #define LIST_EACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The node `it` may be removed inside the loop. */
 #define LIST_EACH_SAFE(it, head)                                                                   \

@@ -26,7 +26,7 @@
 struct edge_conn;
 
 struct edge_spec {
-    int listen_fd;          /* taken */
+    int listen_fd;           /* taken */
     const char *routes_path; /* socket of control */
     const char *ports_path;  /* socket of the engine */
     const char *run_dir;     /* $STATE/run/s: directories of the sandboxes' sockets */
@@ -57,10 +57,10 @@ struct edge_route {
     char dir[64];
     enum route_state state;
     char *traffic_token, *mask_host; /* NULL: none */
-    uint64_t seen;       /* edge.sync when it was last named */
-    struct list conns;   /* edge_conn.route_link */
-    struct list idle;    /* edge_up.link, most recently used last */
-    int spare[16];       /* unconnected sockets inside the sandbox */
+    uint64_t seen;                   /* edge.sync when it was last named */
+    struct list conns;               /* edge_conn.route_link */
+    struct list idle;                /* edge_up.link, most recently used last */
+    int spare[16];                   /* unconnected sockets inside the sandbox */
     uint32_t spare_count;
     bool spare_v6;
     bool asking;         /* sockets are on their way */
@@ -94,7 +94,8 @@ void edge_routes_deinit(struct edge *e);
 /* edge_ports.c */
 void edge_ports_start(struct edge *e);
 /* A socket inside the route's sandbox, at once from its spares, or -EAGAIN: then edge_conn_port is
- * called for the waiting connections when sockets come or cannot come. Negative errno: impossible. */
+ * called for the waiting connections when sockets come or cannot come. Negative errno: impossible.
+ */
 int edge_port_get(struct edge *e, struct edge_route *r, bool *is_v6);
 void edge_ports_deinit(struct edge *e);
 
@@ -112,8 +113,8 @@ void edge_up_close(struct edge_up *up);
 
 /* edge_conn.c */
 void edge_conn_open(struct edge *e, int fd);
-void edge_conn_abort(struct edge_conn *c); /* reset, as for a killed sandbox */
-void edge_conns_abort(struct edge *e);     /* all of them */
+void edge_conn_abort(struct edge_conn *c);         /* reset, as for a killed sandbox */
+void edge_conns_abort(struct edge *e);             /* all of them */
 void edge_conn_port(struct edge_conn *c, int err); /* its socket may be had now (0), or never */
 void edge_conn_on_up(struct edge_conn *c, uint32_t events); /* its upstream has events */
 struct edge_conn *edge_conn_of_route(struct list *link);

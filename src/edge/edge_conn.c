@@ -56,8 +56,14 @@ struct edge_conn {
     uint32_t tries;
 };
 
-struct edge_conn *edge_conn_of_route(struct list *l) { return LIST_OF(l, struct edge_conn, route_link); }
-struct edge_conn *edge_conn_of_wait(struct list *l) { return LIST_OF(l, struct edge_conn, wait_link); }
+struct edge_conn *edge_conn_of_route(struct list *l)
+{
+    return LIST_OF(l, struct edge_conn, route_link);
+}
+struct edge_conn *edge_conn_of_wait(struct list *l)
+{
+    return LIST_OF(l, struct edge_conn, wait_link);
+}
 
 static void client_input(struct edge_conn *c);
 static void conn_update(struct edge_conn *c);
@@ -263,7 +269,8 @@ static void up_gone(struct edge_conn *c)
     }
 }
 
-/* A response head. Returns how many bytes were used, 0 when more are needed, -1 when it is wrong. */
+/* A response head. Returns how many bytes were used, 0 when more are needed, -1 when it is wrong.
+ */
 static ssize_t response_head(struct edge_conn *c, struct str data)
 {
     struct http_head h;
@@ -527,7 +534,8 @@ static void request_begin(struct edge_conn *c, const struct http_head *h, struct
         return;
     }
     if (t.port == ROUTE_ENVD_PORT && route_is_internal(h->path)) {
-        fail(c, 404, "This endpoint is reserved for the E2B control plane and cannot be called here",
+        fail(c, 404,
+             "This endpoint is reserved for the E2B control plane and cannot be called here",
              h->path);
         return;
     }

@@ -51,8 +51,9 @@ void edge_error_put(struct buf *out, const struct edge_error *err)
     buf_init(&body, 0);
     (err->html ? put_html : put_json)(&body, err);
     http_put_status(out, err->status);
-    http_put_field(out, "Content-Type",
-                   str_of(err->html ? "text/html; charset=utf-8" : "application/json; charset=utf-8"));
+    http_put_field(
+        out, "Content-Type",
+        str_of(err->html ? "text/html; charset=utf-8" : "application/json; charset=utf-8"));
     buf_printf(out, "Access-Control-Allow-Origin: *\r\nContent-Length: %zu\r\n%s\r\n",
                buf_used(&body), err->close ? "Connection: close\r\n" : "");
     if (!err->method || !str_eq(str_of(err->method), STR("HEAD")))

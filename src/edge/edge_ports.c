@@ -8,10 +8,11 @@
 #include "ipc/engine_proto.h"
 
 #define RETRY_MS 50
-#define ASK_COUNT 4u       /* sockets asked for at a time: a browser opens about six */
+#define ASK_COUNT 4u /* sockets asked for at a time: a browser opens about six */
 #define ASK_DEADLINE_MS 5000
 
-/* A question to the engine. It outlives the route when that is dropped meanwhile: it holds the id. */
+/* A question to the engine. It outlives the route when that is dropped meanwhile: it holds the id.
+ */
 struct port_ask {
     struct edge *edge;
     char key[24]; /* tag in decimal, the key in edge.port_asks */

@@ -10,19 +10,19 @@ enum engine_verb {
     ENGINE_HELLO = 1, /* -> EK_BOOT_ID of the host, EK_ISOLATION; then one ENGINE_FOUND event per
                          sandbox that is alive (adopted or made earlier), then the reply */
     ENGINE_FOUND,     /* event: EK_ID, EK_FROZEN */
-    ENGINE_CREATE,    /* EK_ID EK_TEMPLATE EK_MEMORY EK_CPUS_MILLI EK_PIDS EK_DISK EK_INTERNET EK_BOOT
-                         -> when the agent has said that it is initialised: EK_PID.
-                         Exists already: -EEXIST, nothing changed. */
-    ENGINE_DESTROY,   /* EK_ID -> when its processes are dead and its resources are given back or on
-                         their way. Unknown: 0. */
-    ENGINE_FREEZE,    /* EK_ID -> */
-    ENGINE_THAW,      /* EK_ID -> */
-    ENGINE_STATS,     /* EK_ID -> EK_MEMORY EK_MEMORY_CACHE EK_CPU_US EK_DISK EK_DISK_TOTAL EK_PIDS */
-    ENGINE_EXITED,    /* event: EK_ID EK_REASON ("oom", "agent", "killed"): it ended by itself; the
-                         engine has cleaned up */
-    ENGINE_PORT,      /* EK_ID EK_COUNT (1..16) -> that many unconnected non-blocking TCP sockets
-                         inside the sandbox's network as descriptors; EK_FAMILY tells AF_INET6
-                         (dual stack) or AF_INET. Connect them to the sandbox's loopback address. */
+    ENGINE_CREATE,  /* EK_ID EK_TEMPLATE EK_MEMORY EK_CPUS_MILLI EK_PIDS EK_DISK EK_INTERNET EK_BOOT
+                       -> when the agent has said that it is initialised: EK_PID.
+                       Exists already: -EEXIST, nothing changed. */
+    ENGINE_DESTROY, /* EK_ID -> when its processes are dead and its resources are given back or on
+                       their way. Unknown: 0. */
+    ENGINE_FREEZE,  /* EK_ID -> */
+    ENGINE_THAW,    /* EK_ID -> */
+    ENGINE_STATS,   /* EK_ID -> EK_MEMORY EK_MEMORY_CACHE EK_CPU_US EK_DISK EK_DISK_TOTAL EK_PIDS */
+    ENGINE_EXITED,  /* event: EK_ID EK_REASON ("oom", "agent", "killed"): it ended by itself; the
+                       engine has cleaned up */
+    ENGINE_PORT,    /* EK_ID EK_COUNT (1..16) -> that many unconnected non-blocking TCP sockets
+                       inside the sandbox's network as descriptors; EK_FAMILY tells AF_INET6
+                       (dual stack) or AF_INET. Connect them to the sandbox's loopback address. */
 };
 
 enum engine_key {
@@ -61,8 +61,8 @@ enum engine_key {
  *         a command's child writes "0" to each before exec. BELLJAR_CGROUP_FDS in the environment
  *         says how many there are.
  *
- * Boot message: { "sandboxID", "templateID", "envVars": {..}, "systemEnv": {..} (server-wide, may be
- * overridden by envVars), "accessToken" (absent: open), "defaultUser", "defaultWorkdir",
+ * Boot message: { "sandboxID", "templateID", "envVars": {..}, "systemEnv": {..} (server-wide, may
+ * be overridden by envVars), "accessToken" (absent: open), "defaultUser", "defaultWorkdir",
  * "hostname", "timestamp" }. POST /init on fd 5 takes the same fields later. */
 #define AGENT_READY 'R'
 #define AGENT_BOOT_FD 3

@@ -115,10 +115,9 @@ static bool receive(struct link *k)
     static _Thread_local char bytes[LIMIT_IPC_MESSAGE_SIZE];
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * LINK_FDS)];
     struct iovec iov = { .iov_base = bytes, .iov_len = sizeof bytes };
-    struct msghdr h = { .msg_iov = &iov,
-                        .msg_iovlen = 1,
-                        .msg_control = control,
-                        .msg_controllen = sizeof control };
+    struct msghdr h = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
     ssize_t n = recvmsg(k->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;

@@ -32,7 +32,8 @@ void msg_end(struct buf *b); /* fills in the length; the message starts at the b
 /* Parses one whole datagram. False: not one well-formed message (fields included). */
 bool msg_parse(struct str datagram, struct msg *out);
 
-/* The first field `key`. False when absent (or, for u64, not 8 bytes long); *out is then 0/empty. */
+/* The first field `key`. False when absent (or, for u64, not 8 bytes long); *out is then 0/empty.
+ */
 bool msg_get_u64(const struct msg *m, uint16_t key, uint64_t *out);
 bool msg_get_str(const struct msg *m, uint16_t key, struct str *out);
 

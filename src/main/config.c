@@ -39,7 +39,8 @@ static int read_line(struct op *op, struct config *c, const char *file, int numb
         if (str_eq(str_trim(name), str_of(rows[i].name)))
             return set(op, c, &rows[i], str_trim(value), file);
     return op_fail(op, FAULT_INVALID, EINVAL,
-                   "%s:%d: no setting is called '" STR_FMT "'; belljar serve --print-config lists them",
+                   "%s:%d: no setting is called '" STR_FMT
+                   "'; belljar serve --print-config lists them",
                    file, number, STR_ARG(str_trim(name)));
 }
 

@@ -17,10 +17,10 @@
 #define READ_SIZE 65536u          /* one read(2): the default size of a pipe and of a good splice */
 #define READS_PER_EVENT 8         /* then the others get a turn */
 #define FILE_PER_ROUND (4u << 20) /* sendfile bytes of one connection in one round */
-#define LINGER_MS 2000            /* reading past a body that was refused, so that the answer arrives */
-#define DISCARD_SIZE 262144       /* of such a body, to keep the connection; past it, it is closed */
+#define LINGER_MS 2000      /* reading past a body that was refused, so that the answer arrives */
+#define DISCARD_SIZE 262144 /* of such a body, to keep the connection; past it, it is closed */
 #define IN_SIZE (LIMIT_HTTP_HEAD_SIZE + READ_SIZE * 2)
-#define RETRY_ACCEPT_MS 100       /* when descriptors or connections ran out */
+#define RETRY_ACCEPT_MS 100 /* when descriptors or connections ran out */
 
 enum phase {
     PHASE_HEAD,   /* waiting for a request */

@@ -45,8 +45,8 @@ struct http_server_spec {
     /* The head of a request came: set c->ops and c->data, or reply at once. */
     void (*on_call)(struct http_call *c, void *data);
     void *data;
-    uint32_t conns_max;  /* more connections than this wait in the backlog */
-    const char *fields;  /* extra header lines for every reply, "Name: value\r\n"..., or NULL */
+    uint32_t conns_max; /* more connections than this wait in the backlog */
+    const char *fields; /* extra header lines for every reply, "Name: value\r\n"..., or NULL */
 };
 
 /* NULL with errno. The server serves any number of listening sockets. */

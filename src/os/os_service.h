@@ -9,5 +9,6 @@
 int os_service_drop(uid_t uid, gid_t gid);
 
 /* From now on only the system calls that a server of sockets and files needs; others fail with
- * EPERM. Needs no_new_privs, which os_service_drop set; sets it otherwise. 0 or a negative errno. */
+ * EPERM. Needs no_new_privs, which os_service_drop set; sets it otherwise. 0 or a negative errno.
+ */
 int os_service_seccomp(void);

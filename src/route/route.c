@@ -57,13 +57,14 @@ int route_find(const struct http_head *h, struct route_target *out, const char *
 {
     struct str host = host_name(http_field(h, "host"));
     struct str id = http_field(h, "e2b-sandbox-id"), port = http_field(h, "e2b-sandbox-port");
-    bool shared = str_ieq(host, STR("localhost")) || is_ip_literal(host) ||
-                  str_starts(host, STR("sandbox."));
+    bool shared =
+        str_ieq(host, STR("localhost")) || is_ip_literal(host) || str_starts(host, STR("sandbox."));
     struct str label, rest, head, tail;
     bool named = str_cut(host, '.', &label, &rest) && str_cut(label, '-', &head, &tail);
     if (named && !shared)
         return check(tail, head, out, why);
-    /* any other host may be the one fixed E2B_SANDBOX_URL: there the fields decide (core.md 6.1, 4) */
+    /* any other host may be the one fixed E2B_SANDBOX_URL: there the fields decide (core.md 6.1, 4)
+     */
     if (id.n && port.n)
         return check(id, port, out, why);
     *why = (id.n || port.n) ? "missing header" : "Invalid host";
@@ -108,9 +109,8 @@ static struct str clean(struct str path, char *out, size_t size)
 
 bool route_is_internal(struct str path)
 {
-    static const struct str internal[] = { { "/init", 5 },       { "/freeze", 7 },
-                                           { "/unfreeze", 9 },   { "/fsfreeze", 9 },
-                                           { "/fsthaw", 7 },     { "/collapse", 9 },
+    static const struct str internal[] = { { "/init", 5 },     { "/freeze", 7 }, { "/unfreeze", 9 },
+                                           { "/fsfreeze", 9 }, { "/fsthaw", 7 }, { "/collapse", 9 },
                                            { "/upgrade", 8 } };
     char out[256];
     struct str cleaned = clean(path, out, sizeof out);

@@ -11,7 +11,7 @@
 #define ROUTE_ENVD_PORT 49983
 
 struct route_target {
-    struct str id;   /* sandbox, without "-clientID" */
+    struct str id; /* sandbox, without "-clientID" */
     uint16_t port;
 };
 

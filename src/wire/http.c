@@ -277,16 +277,16 @@ void http_put_field(struct buf *b, const char *name, struct str value)
 /* -- chunked bodies -- */
 
 enum {
-    CHUNK_SIZE,      /* hexadecimal digits */
-    CHUNK_EXT,       /* ; ... up to CR */
-    CHUNK_SIZE_LF,   /* LF behind the size */
-    CHUNK_DATA,      /* body bytes */
-    CHUNK_DATA_CR,   /* CR behind the data */
-    CHUNK_DATA_LF,   /* LF behind it */
-    CHUNK_TRAILER,   /* start of a trailer line, or the end */
-    CHUNK_TRAILING,  /* inside a trailer line */
-    CHUNK_TRAIL_LF,  /* LF behind a trailer line */
-    CHUNK_END_LF,    /* the last LF */
+    CHUNK_SIZE,     /* hexadecimal digits */
+    CHUNK_EXT,      /* ; ... up to CR */
+    CHUNK_SIZE_LF,  /* LF behind the size */
+    CHUNK_DATA,     /* body bytes */
+    CHUNK_DATA_CR,  /* CR behind the data */
+    CHUNK_DATA_LF,  /* LF behind it */
+    CHUNK_TRAILER,  /* start of a trailer line, or the end */
+    CHUNK_TRAILING, /* inside a trailer line */
+    CHUNK_TRAIL_LF, /* LF behind a trailer line */
+    CHUNK_END_LF,   /* the last LF */
     CHUNK_END,
 };
 

@@ -54,7 +54,7 @@ const char *http_reason(int status);
 /* Chunked body decoder (RFC 9112 7.1). Zero-initialised = at the start. */
 struct http_chunks {
     int state;
-    uint64_t left; /* of the current chunk */
+    uint64_t left;  /* of the current chunk */
     uint32_t extra; /* extension or trailer bytes read past */
     int digits;
 };

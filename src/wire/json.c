@@ -6,7 +6,8 @@
 json_t *json_parse(struct str text, char why[160])
 {
     json_error_t e;
-    json_t *v = json_loadb(text.n ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    json_t *v =
+        json_loadb(text.n ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (!v && why)
         (void)snprintf(why, 160, "%.100s at byte %d", e.text, e.position);
     return v;
@@ -62,9 +63,7 @@ int json_get_map(const json_t *object, const char *key, json_t **out)
         return 0;
     if (!json_is_object(v))
         return -EINVAL;
-    json_object_foreach(v, name, value)
-        if (!json_is_string(value))
-            return -EINVAL;
+    json_object_foreach(v, name, value) if (!json_is_string(value)) return -EINVAL;
     *out = v;
     return 1;
 }

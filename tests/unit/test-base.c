@@ -65,8 +65,7 @@ static void map_finds_what_is_there(void **state)
     for (int i = 0; i < COUNT; i++)
         assert_ptr_equal(map_get(&m, str_of(keys[i])), i % 3 ? keys[i] : NULL);
     uint32_t seen = 0;
-    MAP_EACH(i, &m)
-    {
+    MAP_EACH(i, &m) {
         seen++;
     }
     assert_int_equal(seen, m.len);
@@ -163,10 +162,14 @@ static void op_keeps_the_first_cause(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buf_keeps_order_and_limit), cmocka_unit_test(buf_survives_many_small_turns),
-        cmocka_unit_test(map_finds_what_is_there),   cmocka_unit_test(clock_reads_what_it_writes),
-        cmocka_unit_test(numbers_are_exact),         cmocka_unit_test(secrets_compare_by_value),
-        cmocka_unit_test(ids_use_their_alphabet),    cmocka_unit_test(arena_is_bounded_and_zeroed),
+        cmocka_unit_test(buf_keeps_order_and_limit),
+        cmocka_unit_test(buf_survives_many_small_turns),
+        cmocka_unit_test(map_finds_what_is_there),
+        cmocka_unit_test(clock_reads_what_it_writes),
+        cmocka_unit_test(numbers_are_exact),
+        cmocka_unit_test(secrets_compare_by_value),
+        cmocka_unit_test(ids_use_their_alphabet),
+        cmocka_unit_test(arena_is_bounded_and_zeroed),
         cmocka_unit_test(op_keeps_the_first_cause),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -73,7 +73,8 @@ static void links_pass_messages_and_descriptors(void **state)
     struct loop *l = loop_new();
     struct end a = { .loop = l, .fd = -1 }, b = { .loop = l, .fd = -1 };
     int pair[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+                     0);
     assert_int_equal(link_open(&a.link, l, pair[0], &ops, &a), 0);
     assert_int_equal(link_open(&b.link, l, pair[1], &ops, &b), 0);
     assert_int_equal(a.link.peer_uid, getuid());
@@ -106,7 +107,8 @@ static void a_forged_message_ends_the_link(void **state)
     struct loop *l = loop_new();
     struct end b = { .loop = l };
     int pair[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+                     0);
     assert_int_equal(link_open(&b.link, l, pair[1], &ops, &b), 0);
     assert_int_equal(send(pair[0], "garbage", 7, 0), 7);
     assert_int_equal(loop_run(l), 0);

@@ -15,7 +15,10 @@ static int gone_count, client;
 static long counted;
 static struct loop_timer pause_timer;
 
-static void echo(struct http_call *c, struct str body) { http_reply(c, 200, "text/plain", NULL, body); }
+static void echo(struct http_call *c, struct str body)
+{
+    http_reply(c, 200, "text/plain", NULL, body);
+}
 
 static void on_gone(struct http_call *c)
 {
@@ -44,7 +47,9 @@ static void count(struct http_call *c, struct str piece)
 static void counted_all(struct http_call *c) { http_reply(c, 200, "text/plain", NULL, STR("ok")); }
 
 static const struct http_call_ops big_ops = { .on_drain = drain, .on_gone = on_gone };
-static const struct http_call_ops count_ops = { .on_body = count, .on_end = counted_all, .on_gone = on_gone };
+static const struct http_call_ops count_ops = { .on_body = count,
+                                                .on_end = counted_all,
+                                                .on_gone = on_gone };
 static const struct http_call_ops hang_ops = { .on_gone = on_gone };
 
 static void on_call(struct http_call *c, void *data)
@@ -144,8 +149,10 @@ static void pipelined_requests_answer_in_order(void **state)
     struct buf a;
     bool ended;
     buf_init(&a, 0);
-    talk(STR("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\noneGET /no HTTP/1.1\r\nHost: x\r\n\r\n"
-             "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"),
+    talk(STR("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\noneGET /no "
+             "HTTP/1.1\r\nHost: x\r\n\r\n"
+             "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+             "chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"),
          &a, &ended);
     const char *text = buf_cstr(&a), *one = strstr(text, "one"), *no = strstr(text, " 404 "),
                *two = strstr(text, "two");
@@ -192,8 +199,8 @@ static void a_malformed_body_ends_the_call(void **state)
     struct buf a;
     bool ended;
     buf_init(&a, 0);
-    talk(STR("POST /count HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n"), &a,
-         &ended);
+    talk(STR("POST /count HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n"),
+         &a, &ended);
     assert_true(ended && gone_count == 1 && counted == 3);
     assert_int_equal(times(buf_str(&a), " 400 "), 1);
     buf_deinit(&a);
@@ -230,7 +237,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_malformed_body_ends_the_call, setup, teardown),
         cmocka_unit_test_setup_teardown(a_client_that_leaves_is_noticed_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(bytes_that_are_no_request_are_answered_400, setup, teardown),
+        cmocka_unit_test_setup_teardown(bytes_that_are_no_request_are_answered_400, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests_name("net", tests, NULL, NULL);
 }

@@ -57,9 +57,9 @@ static void targets_are_found(void **state)
 static void internal_paths_hide_nowhere(void **state)
 {
     (void)state;
-    static const char *const internal[] = { "/init",      "//init", "/./init",  "/x/../init", "/%69nit",
-                                            "/init/",     "/INIT",  "/freeze",  "/upgrade",   "/%2finit",
-                                            "/a/b/../../init" };
+    static const char *const internal[] = { "/init",    "//init",   "/./init",        "/x/../init",
+                                            "/%69nit",  "/init/",   "/INIT",          "/freeze",
+                                            "/upgrade", "/%2finit", "/a/b/../../init" };
     static const char *const fine[] = { "/", "/initial", "/files", "/x/init", "/health" };
     for (size_t i = 0; i < sizeof internal / sizeof internal[0]; i++)
         assert_true(route_is_internal(str_of(internal[i])));

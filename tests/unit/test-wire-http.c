@@ -5,7 +5,10 @@
 #include "wire/http.h"
 #include "wire/uri.h"
 
-static int request(const char *text, struct http_head *h) { return http_parse_request(str_of(text), h); }
+static int request(const char *text, struct http_head *h)
+{
+    return http_parse_request(str_of(text), h);
+}
 
 static void a_request_is_read(void **state)
 {
@@ -43,14 +46,15 @@ static void ambiguity_is_refused(void **state)
         const char *text;
         int status;
     } cases[] = {
-        { "GET / HTTP/1.1\nHost: x\n\n", 400 },                                   /* bare LF */
-        { "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400 },                        /* bare LF */
-        { "GET / HTTP/1.1\r\nHost: x\r\nA: b\rC: d\r\n\r\n", 400 },                /* bare CR */
-        { "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400 },                /* obs-fold */
-        { "GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400 },                             /* space */
-        { "GET / HTTP/1.1\r\n\r\n", 400 },                                         /* no Host */
-        { "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400 },                   /* two */
-        { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
+        { "GET / HTTP/1.1\nHost: x\n\n", 400 },                     /* bare LF */
+        { "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400 },         /* bare LF */
+        { "GET / HTTP/1.1\r\nHost: x\r\nA: b\rC: d\r\n\r\n", 400 }, /* bare CR */
+        { "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400 }, /* obs-fold */
+        { "GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400 },              /* space */
+        { "GET / HTTP/1.1\r\n\r\n", 400 },                          /* no Host */
+        { "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400 },    /* two */
+        { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+          400 },
         { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400 },
         { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400 },
         { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n", 400 },
@@ -58,9 +62,11 @@ static void ambiguity_is_refused(void **state)
         { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", 400 },
         { "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501 },
         { "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", 501 },
-        { "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
+        { "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+          "chunked\r\n\r\n",
+          400 },
         { "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
-        { "GET http://evil/ HTTP/1.1\r\nHost: x\r\n\r\n", 400 },                   /* absolute */
+        { "GET http://evil/ HTTP/1.1\r\nHost: x\r\n\r\n", 400 }, /* absolute */
         { "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
         { "GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505 },
         { "GET / HTTX/1.1\r\nHost: x\r\n\r\n", 400 },
@@ -95,14 +101,18 @@ static void responses_know_their_end(void **state)
 {
     (void)state;
     struct http_head h;
-    assert_int_equal(http_parse_response(STR("HTTP/1.1 204 No Content\r\n\r\n"), false, &h), HTTP_DONE);
-    assert_true(h.length == 0 && !h.until_close && h.keep_alive);
-    assert_int_equal(http_parse_response(STR("HTTP/1.0 200 OK\r\nA: b\r\n\r\n"), false, &h), HTTP_DONE);
-    assert_true(h.until_close && !h.keep_alive);
-    assert_int_equal(http_parse_response(STR("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), true, &h),
+    assert_int_equal(http_parse_response(STR("HTTP/1.1 204 No Content\r\n\r\n"), false, &h),
                      HTTP_DONE);
+    assert_true(h.length == 0 && !h.until_close && h.keep_alive);
+    assert_int_equal(http_parse_response(STR("HTTP/1.0 200 OK\r\nA: b\r\n\r\n"), false, &h),
+                     HTTP_DONE);
+    assert_true(h.until_close && !h.keep_alive);
+    assert_int_equal(
+        http_parse_response(STR("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), true, &h),
+        HTTP_DONE);
     assert_int_equal(h.length, 0);
-    assert_int_equal(http_parse_response(STR("HTTP/1.1 101 S\r\nUpgrade: w\r\n\r\n"), false, &h), HTTP_DONE);
+    assert_int_equal(http_parse_response(STR("HTTP/1.1 101 S\r\nUpgrade: w\r\n\r\n"), false, &h),
+                     HTTP_DONE);
     assert_true(h.upgrade);
     assert_int_equal(http_parse_response(STR("nonsense\r\n\r\n"), false, &h), 502);
 }
@@ -143,9 +153,11 @@ static void chunks_decode_however_they_come(void **state)
 static void broken_chunks_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "x\r\n",       "\r\n",          "5\nhello\r\n", "5\r\nhelloX\r\n",
-                                       "-1\r\nx\r\n", "5 5\r\nhell\n", "1\r\nab\r\n",  "ffffffffffffffff1\r\n",
-                                       "0\r\n\n",     "0\r\nA: b\n\r\n" };
+    static const char *const bad[] = { "x\r\n",        "\r\n",
+                                       "5\nhello\r\n", "5\r\nhelloX\r\n",
+                                       "-1\r\nx\r\n",  "5 5\r\nhell\n",
+                                       "1\r\nab\r\n",  "ffffffffffffffff1\r\n",
+                                       "0\r\n\n",      "0\r\nA: b\n\r\n" };
     struct buf out;
     buf_init(&out, 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -176,10 +188,14 @@ static void queries_decode(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_request_is_read),         cmocka_unit_test(every_prefix_asks_for_more),
-        cmocka_unit_test(ambiguity_is_refused),      cmocka_unit_test(heads_are_bounded),
-        cmocka_unit_test(responses_know_their_end),  cmocka_unit_test(chunks_decode_however_they_come),
-        cmocka_unit_test(broken_chunks_are_refused), cmocka_unit_test(queries_decode),
+        cmocka_unit_test(a_request_is_read),
+        cmocka_unit_test(every_prefix_asks_for_more),
+        cmocka_unit_test(ambiguity_is_refused),
+        cmocka_unit_test(heads_are_bounded),
+        cmocka_unit_test(responses_know_their_end),
+        cmocka_unit_test(chunks_decode_however_they_come),
+        cmocka_unit_test(broken_chunks_are_refused),
+        cmocka_unit_test(queries_decode),
     };
     return cmocka_run_group_tests_name("wire-http", tests, NULL, NULL);
 }

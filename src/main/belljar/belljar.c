@@ -23,8 +23,9 @@ static void help(FILE *out)
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  belljar %s %s\n      %s\n", commands[i].name, commands[i].arguments,
                 commands[i].text);
-    fprintf(out, "  belljar --help | --version\n\n"
-                 "settings come from the environment (BELLJAR_STATE, BELLJAR_API_PORT, ...) or FILE\n");
+    fprintf(out,
+            "  belljar --help | --version\n\n"
+            "settings come from the environment (BELLJAR_STATE, BELLJAR_API_PORT, ...) or FILE\n");
 }
 
 int main(int argc, char **argv)

@@ -46,8 +46,8 @@ static int listen_tcp(struct op *op, const char *address, const char *port, bool
     struct addrinfo *ai;
     int on = 1;
     if (getaddrinfo(address, port, &hints, &ai) != 0)
-        return op_fail(op, FAULT_INVALID, EINVAL, "'%s' port '%s' is not a numeric address", address,
-                       port);
+        return op_fail(op, FAULT_INVALID, EINVAL, "'%s' port '%s' is not a numeric address",
+                       address, port);
     CLEANUP(fd_closep)
     int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int r = fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ? -1 : 0;
@@ -71,8 +71,9 @@ static int listen_routes(struct op *op, const struct manager *m, int *out)
     char path[256];
     (void)snprintf(path, sizeof path, "%s/run/routes.sock", m->host.state);
     *out = link_listen(path, m->host.edge_uid);
-    return *out < 0 ? op_fail(op, FAULT_HOST, -*out, "cannot listen on %s: %s", path, strerror(-*out))
-                    : 0;
+    return *out < 0
+               ? op_fail(op, FAULT_HOST, -*out, "cannot listen on %s: %s", path, strerror(-*out))
+               : 0;
 }
 
 /* -- services -- */
@@ -89,7 +90,8 @@ static void define_engine(struct manager *m)
     service_arg_number(s, "--control-uid", h->control_uid);
     service_arg_number(s, "--edge-uid", h->edge_uid);
     service_arg(s, "--network", h->network);
-    service_arg_number(s, "--uid-base", UID_BASE + (uint64_t)h->instance * UID_SLOTS * UIDS_PER_SLOT);
+    service_arg_number(s, "--uid-base",
+                       UID_BASE + (uint64_t)h->instance * UID_SLOTS * UIDS_PER_SLOT);
     service_arg_number(s, "--slots", UID_SLOTS);
     (void)snprintf(path, sizeof path, "bj%u", h->instance);
     service_arg(s, "--prefix", path);

@@ -23,9 +23,9 @@ struct serve_host {
     gid_t control_gid, edge_gid;
     unsigned instance; /* which of the servers on this host: names and ranges follow from it */
     char network[32];
-    int lock_fd;       /* held for the life of the manager; `belljar down` finds us by it */
-    int instance_fd;   /* lock of the instance number */
-    int key_fd;        /* the API key, readable; given to control */
+    int lock_fd;     /* held for the life of the manager; `belljar down` finds us by it */
+    int instance_fd; /* lock of the instance number */
+    int key_fd;      /* the API key, readable; given to control */
 };
 
 /* Prepares everything on disk. 0 or a negative errno with the sentence in `op`. */
@@ -50,17 +50,17 @@ struct service {
     struct loop_timer retry;
 };
 
-void service_init(struct service *s, struct loop *loop, const char *name, const char *lib, uid_t uid,
-                  gid_t gid);
+void service_init(struct service *s, struct loop *loop, const char *name, const char *lib,
+                  uid_t uid, gid_t gid);
 /* Adds "--option" and its value; fd: also passes the descriptor on. Aborts when the table is full:
  * it is sized for what serve.c adds. */
 void service_arg(struct service *s, const char *option, const char *value);
 void service_arg_number(struct service *s, const char *option, uint64_t value);
 void service_arg_fd(struct service *s, const char *option, int fd);
 
-void service_start(struct service *s); /* now; again and again when that fails */
+void service_start(struct service *s);                  /* now; again and again when that fails */
 void service_ended(struct service *s, int wait_status); /* it was reaped: restart it */
-void service_stop(struct service *s, int signal); /* signals it; it will not be restarted */
+void service_stop(struct service *s, int signal);       /* signals it; it will not be restarted */
 
 /* Commands. Each returns the exit status. */
 int serve_main(int argc, char **argv);

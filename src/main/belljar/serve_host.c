@@ -18,10 +18,11 @@ static int find_user(struct op *op, const char *name, uid_t *uid, gid_t *gid)
 {
     struct passwd *pw = getpwnam(name);
     if (!pw || pw->pw_uid == 0)
-        return op_fail(op, FAULT_HOST, ENOENT,
-                       "there is no unprivileged user '%s'; create it: useradd --system --user-group "
-                       "--no-create-home --shell /usr/sbin/nologin %s",
-                       name, name);
+        return op_fail(
+            op, FAULT_HOST, ENOENT,
+            "there is no unprivileged user '%s'; create it: useradd --system --user-group "
+            "--no-create-home --shell /usr/sbin/nologin %s",
+            name, name);
     *uid = pw->pw_uid;
     *gid = pw->pw_gid;
     return 0;
@@ -70,7 +71,8 @@ static int make_dirs(struct op *op, const struct serve_host *h)
     return r;
 }
 
-/* A whole-file write lock; F_GETLK tells others who holds it. The descriptor or a negative errno. */
+/* A whole-file write lock; F_GETLK tells others who holds it. The descriptor or a negative errno.
+ */
 static int lock_file(const char *path)
 {
     struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -120,8 +122,8 @@ static int take_instance(struct op *op, struct serve_host *h)
     for (unsigned n = 0; r < 0 && n < INSTANCES; n++)
         r = lock_instance(h, n);
     if (r < 0)
-        return op_fail(op, FAULT_HOST, -r, "%d servers run on this host already; it has room for no more",
-                       INSTANCES);
+        return op_fail(op, FAULT_HOST, -r,
+                       "%d servers run on this host already; it has room for no more", INSTANCES);
     CLEANUP(file_closep) FILE *out = fopen(path, "we");
     if (!out || fprintf(out, "%u", h->instance) < 0)
         return op_fail(op, FAULT_HOST, errno, "cannot write %s", path);

@@ -16,8 +16,8 @@
 #define SHORT_LIFE_MS 5000
 #define RETRY_MAX_MS 5000
 
-void service_init(struct service *s, struct loop *loop, const char *name, const char *lib, uid_t uid,
-                  gid_t gid)
+void service_init(struct service *s, struct loop *loop, const char *name, const char *lib,
+                  uid_t uid, gid_t gid)
 {
     *s = (struct service){
         .name = name, .loop = loop, .lib = lib, .uid = uid, .gid = gid, .fds = { -1, -1, -1, -1 }

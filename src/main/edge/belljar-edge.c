@@ -1,4 +1,5 @@
-/* belljar-edge: one process of sandbox traffic. Started by belljar serve as an unprivileged user. */
+/* belljar-edge: one process of sandbox traffic. Started by belljar serve as an unprivileged user.
+ */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
