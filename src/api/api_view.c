@@ -1,11 +1,20 @@
-/* A sandbox as JSON. What never changes is rendered once per sandbox and kept in its view[]. */
+/* A sandbox as JSON. What never changes is rendered once per sandbox and kept in its view[]; a row
+ * of a list is kept until its times or its state change: a page of 100 then costs 100 copies. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api_internal.h"
 #include "base/clock.h"
 #include "wire/json.h"
 
-enum { VIEW_COMMON, VIEW_DETAIL };
+enum { VIEW_COMMON, VIEW_DETAIL, VIEW_ROW };
+
+struct row {
+    int64_t started_us, end_us; /* it was rendered for these */
+    bool is_paused;
+    size_t n;
+    char text[]; /* an object without its closing brace */
+};
 
 /* Keeps what is in `b` as view `which` of `s`. NULL: memory is out. */
 static const char *keep(struct sandbox *s, int which, struct buf *b)
@@ -66,23 +75,40 @@ static const char *view_detail(struct sandbox *s)
     return kept;
 }
 
-bool api_put_sandbox(struct buf *b, struct sandbox *s, bool is_detail)
+/* NULL: memory is out. */
+static const struct row *view_row(struct sandbox *s)
 {
-    char started[CLOCK_RFC3339_SIZE], end[CLOCK_RFC3339_SIZE];
-    const char *common = view_common(s), *detail = is_detail ? view_detail(s) : "";
-    if (!common || !detail)
-        return false;
+    struct row *r = s->view[VIEW_ROW];
+    bool is_paused = life_is_paused(s->state);
+    if (r && r->started_us == s->started_us && r->end_us == s->end_us && r->is_paused == is_paused)
+        return r;
+    const char *common = view_common(s);
+    char started[CLOCK_RFC3339_SIZE], end[CLOCK_RFC3339_SIZE], rest[160];
+    if (!common)
+        return NULL;
     clock_format(s->started_us, started);
     clock_format(s->end_us, end);
-    (void)buf_append(b, STR("{"));
-    (void)buf_append(b, str_of(common));
-    (void)buf_append(b, STR(",\"startedAt\":\""));
-    (void)buf_append(b, str_of(started));
-    (void)buf_append(b, STR("\",\"endAt\":\""));
-    (void)buf_append(b, str_of(end));
-    (void)buf_append(b, STR("\",\"state\":\""));
-    (void)buf_append(b, life_is_paused(s->state) ? STR("paused") : STR("running"));
-    (void)buf_append(b, STR("\""));
+    int n = snprintf(rest, sizeof rest, ",\"startedAt\":\"%s\",\"endAt\":\"%s\",\"state\":\"%s\"",
+                     started, end, is_paused ? "paused" : "running");
+    size_t head = strlen(common), tail = (size_t)n;
+    r = realloc(r, sizeof *r + 1 + head + tail);
+    if (!r)
+        return NULL;
+    s->view[VIEW_ROW] = r;
+    *r = (struct row){ s->started_us, s->end_us, is_paused, 1 + head + tail };
+    r->text[0] = '{';
+    memcpy(r->text + 1, common, head);
+    memcpy(r->text + 1 + head, rest, tail);
+    return r;
+}
+
+bool api_put_sandbox(struct buf *b, struct sandbox *s, bool is_detail)
+{
+    const struct row *r = view_row(s);
+    const char *detail = is_detail ? view_detail(s) : "";
+    if (!r || !detail)
+        return false;
+    (void)buf_append(b, str_make(r->text, r->n));
     (void)buf_append(b, str_of(detail));
     return buf_append(b, STR("}"));
 }

@@ -82,8 +82,8 @@ static void sandbox_free(struct sandbox *s)
     route_change_cancel(&s->change);
     loop_timer_cancel(&s->clock);
     sandbox_spec_deinit(&s->spec);
-    free(s->view[0]);
-    free(s->view[1]);
+    for (size_t i = 0; i < sizeof s->view / sizeof *s->view; i++)
+        free(s->view[i]);
     free(s);
 }
 

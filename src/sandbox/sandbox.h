@@ -44,5 +44,5 @@ struct sandbox {
     struct route_change change;
     struct list waits; /* sandbox_wait */
     struct list node;  /* fleet->parked while state is NEW, fleet->dead when it is GONE */
-    char *view[2];     /* rendered by api/ for its own use; freed with the sandbox */
+    void *view[3];     /* rendered by api/ for its own use; freed with the sandbox */
 };
