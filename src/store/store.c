@@ -62,9 +62,12 @@ sqlite3_stmt *store_sql(struct store *s, enum store_sql which)
 
 int store_run(struct store *s, sqlite3_stmt *q)
 {
+    enum { WAL_MOST = 16384 }; /* 64 MiB: no quiet moment came */
     int r = sqlite3_step(q) == SQLITE_DONE ? 0 : store_error(s, sqlite3_sql(q));
     (void)sqlite3_reset(q);
     (void)sqlite3_clear_bindings(q);
+    if (s->wal_pages > WAL_MOST)
+        store_tidy(s);
     return r;
 }
 
@@ -145,6 +148,8 @@ int store_open(struct op *op, const char *path, struct store **out)
         return -EIO;
     }
     (void)sqlite3_wal_hook(s->db, on_commit, s); /* wal_autocheckpoint above takes hooks away */
+    s->wal_pages = 1 << 30;                      /* the process before may have left a long log */
+    store_tidy(s);
     r = migrate(op, s);
     if (r < 0) {
         store_close(s);
@@ -169,9 +174,8 @@ void store_tidy(struct store *s)
     enum { WORTH_IT = 256 }; /* pages of 4 KiB */
     if (s->wal_pages < WORTH_IT)
         return;
-    if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
-        s->wal_pages = 0;
-    else
+    s->wal_pages = 0; /* also when it fails: not again at every commit */
+    if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
         (void)store_error(s, "checkpoint");
 }
 
