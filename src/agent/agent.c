@@ -1,0 +1,212 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/filesystem_rpc.h"
+#include "agent/process.h"
+#include "agent/process_rpc.h"
+#include "agent/rest.h"
+#include "agent/schema.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "gen/limits.h"
+#include "ipc/engine_proto.h"
+
+/* Browsers drive sandboxes as well (core.md 1.3). */
+#define CORS_ANY "Access-Control-Allow-Origin: *\r\n"
+#define CORS_EXPOSE                                                                                \
+    "Access-Control-Expose-Headers: Location, Cache-Control, X-Content-Type-Options, "             \
+    "Content-Disposition, Connect-Content-Encoding, Grpc-Status, Grpc-Message\r\n"
+#define CORS_PREFLIGHT                                                                             \
+    "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, PATCH, DELETE\r\n"                        \
+    "Access-Control-Max-Age: 7200\r\n"
+
+/* -- routing -- */
+
+static void preflight(struct http_call *c)
+{
+    struct str asked = http_field(&c->head, "access-control-request-headers");
+    struct buf b;
+    buf_init(&b, LIMIT_HTTP_HEAD_SIZE);
+    (void)buf_append(&b, STR(CORS_PREFLIGHT "Access-Control-Allow-Headers: "));
+    (void)buf_append(&b, asked.n ? asked : STR("*"));
+    (void)buf_append(&b, STR("\r\n"));
+    const char *fields = buf_cstr(&b);
+    http_reply(c, 204, NULL, fields, STR(""));
+    buf_deinit(&b);
+}
+
+static const struct rest_route *find_rest(const struct http_call *c, bool *path_known)
+{
+    bool is_host = http_call_tag(c) == AGENT_TAG_HOST;
+    for (const struct rest_route *r = rest_routes; r->path; r++) {
+        if (!str_eq(c->head.path, str_of(r->path)) || (r->host && !is_host))
+            continue;
+        *path_known = true;
+        if (str_eq(c->head.method, str_of(r->method)))
+            return r;
+    }
+    return NULL;
+}
+
+static const struct rpc_method *find_rpc(struct str path)
+{
+    static const struct rpc_method *const tables[] = { process_rpc_methods,
+                                                       filesystem_rpc_methods };
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        for (const struct rpc_method *m = tables[i]; m->path; m++)
+            if (str_eq(path, str_of(m->path)))
+                return m;
+    return NULL;
+}
+
+void agent_on_call(struct http_call *c, void *data)
+{
+    struct agent *a = data;
+    bool path_known = false;
+    if (str_eq(c->head.method, STR("OPTIONS"))) {
+        preflight(c);
+        return;
+    }
+    const struct rest_route *route = find_rest(c, &path_known);
+    bool open = (route && route->open) || http_call_tag(c) == AGENT_TAG_HOST;
+    if (!open && !rest_has_token(a, c)) {
+        rest_fail(c, 401,
+                  "unauthorized access, please provide a valid access token or method signing if "
+                  "supported");
+        return;
+    }
+    const struct rpc_method *method = route ? NULL : find_rpc(c->head.path);
+    if (route)
+        route->fn(a, c);
+    else if (method)
+        rpc_begin(a, c, method);
+    else
+        rest_fail(c, path_known ? 405 : 404, path_known ? "method not allowed" : "page not found");
+}
+
+/* -- starting -- */
+
+static void on_signal(void *data, int signal)
+{
+    (void)signal;
+    process_reap(data);
+}
+
+static int read_all(int fd, void *to, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t got = read(fd, (char *)to + at, n - at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EPROTO;
+        at += (size_t)got;
+    }
+    return 0;
+}
+
+static int boot(struct agent *a)
+{
+    uint32_t n = 0;
+    char why[160];
+    void *msg;
+    int r = read_all(AGENT_BOOT_FD, &n, sizeof n);
+    if (r < 0 || n > LIMIT_SANDBOX_BOOT_SIZE)
+        return RAISE(r < 0 ? r : -EPROTO);
+    CLEANUP(freep) char *text = malloc(n + 1);
+    r = text ? read_all(AGENT_BOOT_FD, text, n) : -ENOMEM;
+    if (r < 0)
+        return RAISE(r);
+    struct arena mem;
+    arena_init(&mem, 0);
+    if (!message_parse(&schema_boot_spec, MESSAGE_JSON, str_make(text, n), &mem, &msg, why)) {
+        log_error("boot message: %s", why);
+        r = -EPROTO;
+    } else {
+        r = identity_apply(&a->identity, msg) ? 0 : -ENOMEM;
+    }
+    arena_deinit(&mem);
+    return TRACE(r);
+}
+
+static int listen_on(struct agent *a, int fd, int tag)
+{
+    if (!a->is_given[tag])
+        return 0;
+    (void)fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    return TRACE(http_server_listen(a->server, fd, tag));
+}
+
+static int serve(struct agent *a)
+{
+    struct http_server_spec spec = { .loop = a->loop,
+                                     .on_call = agent_on_call,
+                                     .data = a,
+                                     .conns_max = LIMIT_AGENT_CONNS,
+                                     .fields = CORS_ANY CORS_EXPOSE };
+    a->server = http_server_new(&spec);
+    if (!a->server)
+        return RAISE(-errno);
+    int r = listen_on(a, AGENT_ENVD_FD, AGENT_TAG_ENVD);
+    r = r ? r : listen_on(a, AGENT_HOST_FD, AGENT_TAG_HOST);
+    return r ? r : listen_on(a, AGENT_TCP_FD, AGENT_TAG_TCP);
+}
+
+/* Nothing we were given is for the commands we start. Called before anything else is opened: a
+ * number that was not given will be somebody else's. */
+static void take_descriptors(struct agent *a)
+{
+    const char *count = getenv("BELLJAR_CGROUP_FDS");
+    uint64_t n = 0;
+    if (count && str_to_u64(str_of(count), 64, &n))
+        a->cgroup_fds = (int)n;
+    for (int fd = AGENT_BOOT_FD; fd < AGENT_CGROUP_FD + a->cgroup_fds; fd++)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    for (int tag = 0; tag < AGENT_TAGS; tag++)
+        a->is_given[tag] = fcntl(AGENT_ENVD_FD + tag, F_GETFD) >= 0;
+}
+
+static int start(struct agent *a)
+{
+    static const int signals[] = { SIGCHLD, 0 };
+    take_descriptors(a);
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* process 1 has them anyway; started by hand it is not */
+    a->loop = loop_new();
+    if (!a->loop)
+        return RAISE(-errno);
+    int r = loop_signals(a->loop, signals, on_signal, a);
+    r = r ? r : boot(a);
+    if (r == 0)
+        identity_write_files(&a->identity);
+    return r ? r : serve(a);
+}
+
+int agent_run(void)
+{
+    static struct agent agent;
+    struct agent *a = &agent;
+    buf_init(&a->frame, 0);
+    list_init(&a->processes);
+    list_init(&a->watchers);
+    list_init(&a->watches);
+    int r = start(a);
+    if (r < 0) {
+        log_error("cannot start: %s", strerror(-r));
+        return TRACE(r);
+    }
+    char ready = AGENT_READY;
+    if (write(AGENT_BOOT_FD, &ready, 1) != 1)
+        return RAISE(-errno);
+    (void)close(AGENT_BOOT_FD);
+    return TRACE(loop_run(a->loop));
+}
