@@ -197,6 +197,7 @@ int agent_run(void)
     struct agent *a = &agent;
     buf_init(&a->frame, 0);
     list_init(&a->processes);
+    list_init(&a->ended);
     list_init(&a->watchers);
     list_init(&a->watches);
     int r = start(a);

@@ -18,8 +18,8 @@ struct agent {
     struct http_server *server;
     struct identity identity;
     struct buf frame; /* scratch: one message being encoded */
-    struct list processes;
-    uint32_t process_count; /* alive */
+    struct list processes, ended; /* struct process; the ended ones are kept for a while */
+    uint32_t process_count, ended_count;
     uint64_t process_serial;
     bool is_given[AGENT_TAGS]; /* listening sockets we were started with */
     int cgroup_fds;         /* AGENT_CGROUP_FD and following */

@@ -22,12 +22,22 @@ static void process_free(struct process *p)
     process_output_close(p);
     process_input_drop(p);
     loop_timer_cancel(&p->timer);
+    p->agent->ended_count -= p->ended;
     list_remove(&p->link);
     arena_deinit(&p->mem);
+    free((char *)(uintptr_t)p->tag.p);
     free(p);
 }
 
 static void on_kept_long_enough(struct loop_timer *t) { process_free(t->data); }
+
+static void on_expired(struct loop_timer *t) { (void)process_signal(t->data, SIGKILL); }
+
+void process_expire_after(struct process *p, int64_t ms)
+{
+    p->timer.fn = on_expired;
+    (void)loop_timer_start(p->agent->loop, &p->timer, ms);
+}
 
 /* -- what is asked for, copied into the process's own memory -- */
 
@@ -43,11 +53,11 @@ static bool keep_config(struct process *p, const struct schema_start *req)
     struct arena *a = &p->mem;
     struct schema_config *c = &p->config;
     *c = *req->process;
-    p->tag = req->tag;
+    p->tag = str_make(str_dup(req->tag), req->tag.n); /* outlives the rest */
     p->has_tag = req->has_tag;
     struct str *args = arena_alloc(a, c->args.count * sizeof *args);
     struct message_pair *envs = arena_alloc(a, c->envs.count * sizeof *envs);
-    if (!args || !envs || !keep_str(a, &c->cmd) || !keep_str(a, &c->cwd) || !keep_str(a, &p->tag))
+    if (!args || !envs || !keep_str(a, &c->cmd) || !keep_str(a, &c->cwd) || !p->tag.p)
         return false;
     for (uint32_t i = 0; i < c->args.count; i++) {
         args[i] = ((struct str *)c->args.at)[i];
@@ -208,12 +218,12 @@ static int attach(struct process *p, struct ends *e)
     return r;
 }
 
-/* A pid that comes again belongs to the new process. */
-static void forget_pid(struct agent *a, pid_t pid)
+/* A pid that comes again belongs to the new process; and only so many ended ones are kept. */
+static void forget_ended(struct agent *a, pid_t pid)
 {
-    LIST_EACH_SAFE(it, &a->processes) {
+    LIST_EACH_SAFE(it, &a->ended) {
         struct process *old = LIST_OF(it, struct process, link);
-        if (old->ended && old->pid == pid)
+        if (old->pid == pid || a->ended_count >= LIMIT_PROCESSES_KEPT)
             process_free(old);
     }
 }
@@ -239,7 +249,7 @@ int process_start(struct agent *a, const struct schema_start *req, const struct 
     if (r == 0)
         r = run(p, user, cwd.p, &e, &failure);
     if (r > 0) {
-        forget_pid(a, r);
+        forget_ended(a, r);
         p->pid = r;
         list_push(&a->processes, &p->link);
         a->process_count++;
@@ -273,8 +283,15 @@ void process_check_end(struct process *p)
         return;
     p->ended = true;
     p->agent->process_count--;
+    p->agent->ended_count++;
+    list_remove(&p->link);
+    list_push(&p->agent->ended, &p->link);
     process_input_drop(p);
     process_output_end(p);
+    arena_deinit(&p->mem);
+    p->config = (struct schema_config){ 0 };
+    loop_timer_cancel(&p->timer);
+    p->timer.fn = on_kept_long_enough;
     (void)loop_timer_start(p->agent->loop, &p->timer, LIMIT_PROCESS_KEPT_MS);
 }
 
@@ -301,23 +318,28 @@ void process_reap(struct agent *a)
 
 int process_signal(struct process *p, int signal)
 {
-    if (p->reaped)
-        return -ESRCH;
-    if (kill(p->pid, signal) < 0)
-        return -errno;
     p->cancelled = true;
-    return 0;
+    if (!p->reaped)
+        return kill(p->pid, signal) < 0 ? -errno : 0;
+    process_output_pump(p); /* it waited only for those who hold its pipes */
+    return -ESRCH;
+}
+
+static bool is_selected(const struct process *p, const struct schema_selector *sel)
+{
+    return sel->has_pid ? p->pid == (pid_t)sel->pid : p->has_tag && str_eq(p->tag, sel->tag);
 }
 
 struct process *process_find(struct agent *a, const struct schema_selector *sel, bool alive)
 {
     struct process *found = NULL;
-    LIST_EACH(it, &a->processes) {
-        struct process *p = LIST_OF(it, struct process, link);
-        bool is = sel->has_pid ? p->pid == (pid_t)sel->pid : p->has_tag && str_eq(p->tag, sel->tag);
-        if (is && !(alive && p->ended) && (!found || found->ended))
-            found = p;
-    }
+    LIST_EACH(it, &a->processes)
+        if (is_selected(LIST_OF(it, struct process, link), sel))
+            return LIST_OF(it, struct process, link);
+    if (!alive)
+        LIST_EACH(it, &a->ended) /* the newest of a tag */
+            if (is_selected(LIST_OF(it, struct process, link), sel))
+                found = LIST_OF(it, struct process, link);
     return found;
 }
 

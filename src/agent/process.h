@@ -29,12 +29,12 @@ enum process_output { PROCESS_OUT, PROCESS_ERR, PROCESS_STREAMS };
 /* Invariants: 1. `reaped` implies that the kernel may have given the pid to somebody else. 2. After
  * `ended` there are no subscribers, descriptors or inputs; only the end is kept for late ones. */
 struct process {
-    struct list link; /* agent.processes */
+    struct list link; /* agent.processes, or, ended, agent.ended */
     struct agent *agent;
     uint64_t serial; /* never given twice, unlike the pid */
-    struct arena mem;
+    struct arena mem; /* of config; empty when ended */
     struct schema_config config;
-    struct str tag;
+    struct str tag; /* owned */
     bool has_tag, is_pty;
     bool reaped, cancelled, ended; /* cancelled: the end does not wait for the pipes */
     pid_t pid;
@@ -47,7 +47,7 @@ struct process {
     struct list inputs;   /* struct pending input */
     size_t input_bytes;
     bool input_close;     /* when the inputs are written */
-    struct loop_timer timer; /* what is kept of it goes away */
+    struct loop_timer timer; /* it is killed, or, ended, what is kept of it goes away */
 };
 
 enum { PROCESS_STARTED = 0, PROCESS_REFUSED = 1 };
@@ -55,10 +55,12 @@ enum { PROCESS_STARTED = 0, PROCESS_REFUSED = 1 };
 /* Starts what `req` asks for as `user` in `cwd`. PROCESS_REFUSED: *code and `why` tell. */
 int process_start(struct agent *a, const struct schema_start *req, const struct user *user,
                   struct str cwd, struct process **out, enum connect_code *code, char why[512]);
+/* Kills it after `ms`, whether the client that asked for that is still there or not. */
+void process_expire_after(struct process *p, int64_t ms);
 /* By the client's choice; NULL when there is none. Ended ones too, unless `alive`. */
 struct process *process_find(struct agent *a, const struct schema_selector *sel, bool alive);
 
-struct process *process_by_serial(struct agent *a, uint64_t serial); /* NULL: gone */
+struct process *process_by_serial(struct agent *a, uint64_t serial); /* NULL: it has ended */
 /* Children have ended: reaps all of them, ours and orphans. */
 void process_reap(struct agent *a);
 /* Sends a signal to the leader; the end will not wait for its pipes. 0 or a negative errno. */

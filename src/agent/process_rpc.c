@@ -43,10 +43,13 @@ static void do_start(struct rpc_call *c)
     }
     if (!rpc_user(c, &user) || !rpc_path(c, &user, req->process->cwd, &cwd))
         return;
-    if (process_start(c->agent, req, &user, cwd, &p, &code, why) == PROCESS_STARTED)
-        process_output_subscribe(p, c, &process_output_start_ops);
-    else
+    if (process_start(c->agent, req, &user, cwd, &p, &code, why) != PROCESS_STARTED) {
         rpc_fail(c, code, "%s", why);
+        return;
+    }
+    if (c->timeout_ms)
+        process_expire_after(p, c->timeout_ms);
+    process_output_subscribe(p, c, &process_output_start_ops);
 }
 
 static void do_connect(struct rpc_call *c)
@@ -68,7 +71,7 @@ static void do_list(struct rpc_call *c)
     }
     LIST_EACH(it, &a->processes) {
         struct process *p = LIST_OF(it, struct process, link);
-        if (!p->ended && n < a->process_count)
+        if (n < a->process_count)
             infos[n++] = (struct schema_info){ &p->config, (uint32_t)p->pid, p->tag, p->has_tag };
     }
     struct schema_list_reply reply = { { infos, n } };
@@ -139,7 +142,7 @@ static void do_stream_input(struct rpc_call *c)
     struct process *p = process_by_serial(c->agent, c->target);
     if (!c->target)
         rpc_fail(c, CONNECT_INVALID_ARGUMENT, "the first message must be start");
-    else if (!p || p->ended)
+    else if (!p)
         rpc_fail(c, CONNECT_NOT_FOUND, "the process has ended");
     else
         write_input(c, p, req->data->input);
