@@ -138,7 +138,10 @@ static void on_again(struct sandbox_wait *w, struct sandbox *s, const struct fau
 {
     struct api_call *c = w->data;
     (void)s; /* looked up anew: it may be gone */
-    c->op.fault = f && f->code == FAULT_TIMEOUT ? *f : (struct fault){ 0 };
+    c->op.fault = (struct fault){ 0 };
+    if (f && f->code == FAULT_TIMEOUT) /* what was asked for has not begun */
+        (void)op_fail(&c->op, FAULT_UNAVAILABLE, EBUSY,
+                      "the sandbox could not be reached in time; nothing was changed");
     if (c->op.fault.code != FAULT_NONE)
         api_reply_fault(c);
     else if (c->http)

@@ -223,6 +223,11 @@ static void on_found(void *data, struct str id, bool is_frozen)
     s->is_frozen = is_frozen;
 }
 
+static bool is_idle(const struct sandbox *s)
+{
+    return (s->state == LIFE_RUNNING || s->state == LIFE_PAUSED) && !s->change.link;
+}
+
 static void on_up(void *data)
 {
     struct fleet *f = data;
@@ -241,6 +246,8 @@ static void on_up(void *data)
                                         : LIFE_DO_FOUND,
                          NULL);
         s->is_found = s->is_frozen = false;
+        if (is_idle(s)) /* who waits for it waits for the engine: fleet_pause, fleet_resume */
+            fleet_answer(f, s, NULL);
     }
     log_info("the engine is there: %u sandboxes found, %u lost", found, lost);
     LIST_EACH_SAFE(it, &f->parked) {

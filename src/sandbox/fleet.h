@@ -34,8 +34,8 @@ int fleet_kill(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadli
                struct sandbox_wait *w);
 
 /* Pauses, resumes for `timeout_s`. 0: `w` hears when it is done. -EALREADY with CONFLICT: it is in
- * that state. -EAGAIN: something else is under way; `w` hears when that ended: ask again then.
- * Others as above. */
+ * that state. -EAGAIN: something else is under way, or the engine is away; nothing was begun, and
+ * `w` hears when to ask again. Others as above. */
 int fleet_pause(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadline_ms,
                 struct sandbox_wait *w);
 int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t timeout_s,

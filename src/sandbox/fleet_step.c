@@ -253,6 +253,10 @@ static void on_engine(struct engine_call *c, const struct engine_answer *a)
         [ENGINE_THAW] = { LIFE_DO_THAW_DONE, LIFE_DO_THAW_FAILED },
     };
     struct sandbox *s = c->data;
+    /* The link broke: whether it was done is known when the engine lists what it has, and every
+     * state that waits here asks again then. Only a create is not waited for. */
+    if (a->status == -ENOTCONN && s->asked != ENGINE_CREATE)
+        return;
     if (a->status == 0) {
         (void)fleet_step(s->fleet, s, events[s->asked].done, NULL);
         return;
@@ -273,7 +277,8 @@ static void on_engine(struct engine_call *c, const struct engine_answer *a)
 static void on_clock(struct loop_timer *t)
 {
     struct sandbox *s = t->data;
-    if (s->state == LIFE_KILLING) {
+    bool runs = s->state == LIFE_RUNNING || s->state == LIFE_SNAPSHOTTING;
+    if (!runs) { /* ACT_RETRY; ignored when something was begun meanwhile */
         (void)fleet_step(s->fleet, s, LIFE_DO_RETRY, NULL);
         return;
     }

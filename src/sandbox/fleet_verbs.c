@@ -69,12 +69,22 @@ static int asked(struct op *op, struct sandbox *s, int outcome, int64_t deadline
     return outcome == LIFE_BUSY ? -EAGAIN : 0;
 }
 
+/* While the engine is away nothing is begun: the state would change and then nothing would happen.
+ */
+static bool must_wait(struct fleet *f, struct sandbox *s, int64_t deadline_ms,
+                      struct sandbox_wait *w)
+{
+    if (engine_link_is_up(f->engine))
+        return false;
+    fleet_wait_add(s, w, deadline_ms);
+    return true;
+}
+
 int fleet_pause(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadline_ms,
                 struct sandbox_wait *w)
 {
-    if (!engine_link_is_up(f->engine) && !life_is_paused(s->state))
-        return op_fail(op, FAULT_UNAVAILABLE, ENOTCONN,
-                       "the sandbox engine is not there; nothing was changed");
+    if (s->state == LIFE_RUNNING && must_wait(f, s, deadline_ms, w))
+        return -EAGAIN;
     int r = fleet_step(f, s, LIFE_DO_PAUSE, NULL);
     return asked(op, s, r, deadline_ms, w);
 }
@@ -86,9 +96,8 @@ int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t time
         fleet_wait_add(s, w, deadline_ms);
         return 0;
     }
-    if (!engine_link_is_up(f->engine) && s->state == LIFE_PAUSED)
-        return op_fail(op, FAULT_UNAVAILABLE, ENOTCONN,
-                       "the sandbox engine is not there; nothing was changed");
+    if (s->state == LIFE_PAUSED && must_wait(f, s, deadline_ms, w))
+        return -EAGAIN;
     int64_t before = s->run_timeout_s;
     bool joins = s->state == LIFE_RESUMING;
     if (s->state == LIFE_PAUSED || (joins && timeout_s > before))
