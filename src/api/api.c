@@ -63,7 +63,7 @@ void api_reply(struct api_call *c, int status, const char *fields, struct str js
                        fields ? fields : "");
         http_reply(c->http, status, json.p ? "application/json; charset=utf-8" : NULL, lines, json);
     }
-    if (status >= 500)
+    if (status >= 500 && status != 501)
         log_warn("%s " STR_FMT " " STR_FMT " %d %s", c->trace, STR_ARG(c->method), STR_ARG(c->path),
                  status, c->op.fault.text);
     call_free(c);

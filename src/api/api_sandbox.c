@@ -24,9 +24,9 @@ struct sandbox *api_sandbox(struct api_call *c)
 void api_sandbox_get(struct api_call *c)
 {
     struct sandbox *s = api_sandbox(c);
-    struct buf *b = &c->api->out;
     if (!s)
         return;
+    struct buf *b = &c->api->out;
     buf_reset(b);
     if (api_put_sandbox(b, s, true)) {
         api_reply(c, 200, NULL, buf_str(b));
