@@ -58,6 +58,7 @@ static void on_gone(struct http_call *h)
 void api_reply(struct api_call *c, int status, const char *fields, struct str json)
 {
     char lines[512];
+    api_idempotency_end(c, status, json);
     if (c->http) {
         (void)snprintf(lines, sizeof lines, "X-E2B-Trace-ID: %s\r\n%s", c->trace,
                        fields ? fields : "");
@@ -77,11 +78,11 @@ void api_reply_fault(struct api_call *c)
     int status = fault_status(f->code);
     struct buf *b = &c->api->out;
     buf_reset(b);
-    json_t *v = json_pack("{s:i, s:s}", "code", status, "message", f->text);
+    const char *name = fault_name(f->code);
+    json_t *v =
+        json_pack("{s:i, s:s, s:s}", "code", status, "message", f->text, "error_code", name);
     if (!v) /* the sentence was cut inside a character */
-        v = json_pack("{s:i, s:s}", "code", status, "message", fault_name(f->code));
-    if (v && status >= 500)
-        (void)json_object_set_new(v, "error_code", json_string(fault_name(f->code)));
+        v = json_pack("{s:i, s:s, s:s}", "code", status, "message", name, "error_code", name);
     if (!v || !json_put(b, v)) {
         buf_reset(b);
         (void)buf_append(b, STR("{\"code\":500,\"message\":\"out of memory\"}"));

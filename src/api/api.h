@@ -10,7 +10,8 @@ struct api;
 struct api_spec {
     struct loop *loop;
     struct fleet *fleet;
-    struct str key; /* the API key; only its hash is kept */
+    struct store *store; /* for answers to Idempotency-Keys */
+    struct str key;      /* the API key; only its hash is kept */
     /* what a sandbox gets */
     uint64_t memory_bytes, cpus_milli, disk_bytes, pids;
 };

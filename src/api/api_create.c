@@ -190,10 +190,15 @@ static void on_created(struct sandbox_wait *w, struct sandbox *s, const struct f
 static void create(struct api_call *c, const json_t *body)
 {
     struct sandbox_spec spec;
+    bool is_first = c->rounds == 0;
     c->deadline_ms = loop_now_ms(c->api->spec.loop) + WAIT_MS;
     api_wait_init(c, on_created);
     int r = sandbox_spec_init(&spec) ? api_create_parse(c, body, &spec)
                                      : op_fail(&c->op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
+    if (r == 0 && is_first && api_idempotency_begin(c, &spec)) {
+        sandbox_spec_deinit(&spec);
+        return;
+    }
     if (r == 0)
         r = fleet_create(c->api->spec.fleet, &c->op, &spec, c->deadline_ms, &c->wait);
     if (r < 0) {
@@ -207,5 +212,8 @@ void api_sandbox_create_v1(struct api_call *c) { api_take_body(c, false, create)
 void api_sandbox_create_v2(struct api_call *c)
 {
     c->version = 2;
-    api_take_body(c, false, create);
+    if (api_idempotency_check(c) < 0)
+        api_reply_fault(c);
+    else
+        api_take_body(c, false, create);
 }

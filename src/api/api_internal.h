@@ -17,6 +17,7 @@ struct api {
     struct api_spec spec;
     struct http_server *server;
     unsigned char key_hash[32];
+    int64_t keys_swept_ms; /* when old Idempotency-Keys were last forgotten */
     uint64_t trace_base, trace_count;
     struct buf out;    /* scratch for rendering a reply */
     struct list calls; /* api_call */
@@ -41,6 +42,8 @@ struct api_call {
     int rounds;
     int64_t deadline_ms;
     char trace[33];
+    char key[256];        /* Idempotency-Key; "": none */
+    bool is_key_reserved; /* and its answer is this call's to record */
 };
 
 /* -- answers: each ends the call -- */
@@ -90,6 +93,14 @@ bool api_put_sandbox(struct buf *b, struct sandbox *s, bool is_detail);
 int api_create_parse(struct api_call *c, const json_t *body, struct sandbox_spec *spec);
 /* Its network part. Separately, for PUT network has the same fields. */
 int api_network_parse(struct op *op, const json_t *body, struct sandbox_spec *spec);
+
+/* The Idempotency-Key of a create (delta.md 7). check: 0, or -EINVAL with the fault in c->op when
+ * the header is malformed. begin, once `spec` is read: 0 goes on; 1 the call is answered already.
+ */
+int api_idempotency_check(struct api_call *c);
+int api_idempotency_begin(struct api_call *c, const struct sandbox_spec *spec);
+/* Keeps the answer of a call that has a key. */
+void api_idempotency_end(struct api_call *c, int status, struct str body);
 
 #define X(method, path, handler, access) void api_##handler(struct api_call *c);
 ROUTE_TABLE(X)

@@ -15,6 +15,8 @@ static const char *const migrations[] = {
     "  id TEXT PRIMARY KEY, state TEXT NOT NULL, spec TEXT NOT NULL,"
     "  created_us INTEGER NOT NULL, started_us INTEGER NOT NULL, end_us INTEGER NOT NULL"
     ") WITHOUT ROWID;",
+    "CREATE TABLE answer(key TEXT PRIMARY KEY, request BLOB NOT NULL, created_us INTEGER NOT NULL,"
+    "  status INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;",
 };
 enum { VERSION = sizeof migrations / sizeof *migrations };
 
@@ -28,6 +30,11 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_SANDBOX_REMOVE] = "DELETE FROM sandbox WHERE id = ?1",
     [SQL_SANDBOX_EACH] = "SELECT id, state, spec, created_us, started_us, end_us FROM sandbox"
                          " ORDER BY created_us, id",
+    [SQL_ANSWER_GET] = "SELECT request, created_us, status, body FROM answer WHERE key = ?1",
+    [SQL_ANSWER_RESERVE] = "INSERT INTO answer(key, request, created_us, status, body)"
+                           " VALUES(?1, ?2, ?3, 0, '')",
+    [SQL_ANSWER_SET] = "UPDATE answer SET status = ?2, body = ?3 WHERE key = ?1",
+    [SQL_ANSWER_EXPIRE] = "DELETE FROM answer WHERE created_us < ?1",
 };
 
 int store_error(struct store *s, const char *what)

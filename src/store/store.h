@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/op.h"
+#include "base/str.h"
 
 struct store;
 
@@ -43,3 +44,20 @@ int store_sandbox_remove(struct store *s, const char *id);
  * returned. `fn` must not use the store. */
 int store_sandbox_each(struct store *s, int (*fn)(void *data, const struct store_sandbox *r),
                        void *data);
+
+/* What was answered to a request with an Idempotency-Key. */
+struct store_answer {
+    unsigned char request[32]; /* hash of the request */
+    int64_t created_us;
+    int status; /* HTTP status; 0: no answer yet */
+    char *body; /* the caller frees after get */
+};
+/* 1: *out is filled; 0: the key is unknown; or a negative errno. */
+int store_answer_get(struct store *s, const char *key, struct store_answer *out);
+/* Reserves `key` for `request`. 0 or a negative errno (-EEXIST). */
+int store_answer_reserve(struct store *s, const char *key, const unsigned char request[32],
+                         int64_t created_us);
+/* Records the answer of a reserved key. `body` need not be terminated. 0 or a negative errno. */
+int store_answer_set(struct store *s, const char *key, int status, struct str body);
+/* Forgets keys first used before `created_us`. 0 or a negative errno. */
+int store_answer_expire(struct store *s, int64_t created_us);

@@ -85,6 +85,35 @@ static void secrets_stay(void **state)
     assert_memory_not_equal(a, c, 32);
 }
 
+static void answers_are_kept_per_key(void **state)
+{
+    (void)state;
+    unsigned char hash[32] = { 7 };
+    struct store_answer a;
+    struct store *s = open_it();
+    assert_int_equal(store_answer_get(s, "k", &a), 0);
+    assert_int_equal(store_answer_reserve(s, "k", hash, 1000), 0);
+    assert_int_equal(store_answer_reserve(s, "k", hash, 1000), -EEXIST);
+    assert_int_equal(store_answer_get(s, "k", &a), 1);
+    assert_int_equal(a.status, 0);
+    free(a.body);
+    assert_int_equal(store_answer_set(s, "k", 201, str_make("{\"x\":1}...", 7)), 0);
+    store_close(s);
+    s = open_it();
+    assert_int_equal(store_answer_get(s, "k", &a), 1);
+    assert_int_equal(a.status, 201);
+    assert_int_equal(a.created_us, 1000);
+    assert_string_equal(a.body, "{\"x\":1}");
+    assert_memory_equal(a.request, hash, sizeof hash);
+    free(a.body);
+    assert_int_equal(store_answer_expire(s, 1000), 0);
+    assert_int_equal(store_answer_get(s, "k", &a), 1);
+    free(a.body);
+    assert_int_equal(store_answer_expire(s, 1001), 0);
+    assert_int_equal(store_answer_get(s, "k", &a), 0);
+    store_close(s);
+}
+
 static void others_cannot_read_it(void **state)
 {
     (void)state;
@@ -156,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(records_outlive_the_process, setup),
         cmocka_unit_test_setup(secrets_stay, setup),
+        cmocka_unit_test_setup(answers_are_kept_per_key, setup),
         cmocka_unit_test_setup(others_cannot_read_it, setup),
         cmocka_unit_test_setup(log_is_copied_when_it_is_long, setup),
         cmocka_unit_test_setup(a_newer_database_is_refused, setup),

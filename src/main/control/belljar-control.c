@@ -110,6 +110,7 @@ static int start(struct op *op, struct loop *l, const struct options *o, struct 
         return r;
     *api = api_new(&(struct api_spec){ .loop = l,
                                        .fleet = *fleet,
+                                       .store = s,
                                        .key = str_of(key),
                                        .memory_bytes = o->memory_mb << 20,
                                        .cpus_milli = o->cpus * 1000,
