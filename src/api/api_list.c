@@ -7,6 +7,7 @@
 struct listing {
     struct list_query query;
     char template_id[TEMPLATE_NAME_SIZE]; /* "": any */
+    uint64_t metadata_bits;
     struct sandbox *const *all;
     uint32_t count;
 };
@@ -17,7 +18,8 @@ static bool fits(const struct listing *l, const struct sandbox *s)
     return (life_is_paused(s->state) ? q->wants_paused : q->wants_running) &&
            s->started_us >= q->started_after_us &&
            (!l->template_id[0] || strcmp(l->template_id, s->spec.template.id) == 0) &&
-           (!q->metadata || sandbox_spec_matches(&s->spec, q->metadata));
+           (!q->metadata || ((s->metadata_bits & l->metadata_bits) == l->metadata_bits &&
+                             sandbox_spec_matches(&s->spec, q->metadata)));
 }
 
 /* Running ones that the filters let through, on this page or not. */
@@ -87,6 +89,7 @@ static void list(struct api_call *c, bool has_pages)
         api_reply_fault(c);
         return;
     }
+    l.metadata_bits = sandbox_spec_bits(l.query.metadata);
     l.count = fleet_visible(c->api->spec.fleet, &l.all);
     if (!has_pages) {
         l.query.limit = UINT32_MAX;

@@ -176,6 +176,7 @@ struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *
     s->spec = *spec;
     *spec = (struct sandbox_spec){ 0 };
     s->run_timeout_s = s->spec.timeout_s;
+    s->metadata_bits = sandbox_spec_bits(s->spec.metadata);
     list_init(&s->waits);
     list_init(&s->node);
     identity_make_token(f->seed, IDENTITY_ENVD, str_of(s->id), s->envd_token);

@@ -33,6 +33,7 @@ struct sandbox {
     char id[33];
     enum life_state state;
     struct sandbox_spec spec;
+    uint64_t metadata_bits; /* sandbox_spec_bits of spec.metadata */
     char envd_token[IDENTITY_TOKEN_SIZE], traffic_token[IDENTITY_TOKEN_SIZE];
     int64_t created_us, started_us, end_us; /* wall */
     int64_t run_timeout_s;                  /* of the run that begins next */
