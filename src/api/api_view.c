@@ -66,6 +66,8 @@ static const char *view_detail(struct sandbox *s)
                      : p->internet   ? "true"
                                      : "false",
                      p->auto_resume ? "true" : "false", p->auto_pause ? "pause" : "kill");
+    if (p->isolation[0]) /* ours; a namespace sandbox shares the host's kernel, and users may ask */
+        (void)buf_printf(&b, ",\"isolation\":\"%s\"", p->isolation);
     if (p->network) {
         (void)buf_append(&b, STR(",\"network\":"));
         (void)json_put(&b, p->network);

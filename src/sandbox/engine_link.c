@@ -24,6 +24,7 @@ struct engine_link {
     struct buf out;
     uint64_t next_tag, hello_tag;
     bool is_up, said_down;
+    char isolation[32];
 };
 
 static struct str key_of(const struct engine_call *c)
@@ -121,6 +122,8 @@ static void on_message(struct link *l, const struct msg *m, int *fds, int fd_cou
         k->hello_tag = 0;
         k->is_up = true;
         k->said_down = false;
+        if (!msg_get_str(m, EK_ISOLATION, &id) || !str_copy(id, k->isolation, sizeof k->isolation))
+            k->isolation[0] = '\0';
         k->ops->on_up(k->data);
         return;
     }
@@ -218,3 +221,4 @@ void engine_link_free(struct engine_link *k)
 }
 
 bool engine_link_is_up(const struct engine_link *k) { return k->is_up; }
+const char *engine_link_isolation(const struct engine_link *k) { return k->isolation; }

@@ -45,6 +45,8 @@ struct engine_link *engine_link_new(struct loop *l, const char *path,
                                     const struct engine_link_ops *ops, void *data);
 void engine_link_free(struct engine_link *k); /* calls under way are cancelled */
 bool engine_link_is_up(const struct engine_link *k);
+/* How the engine separates sandboxes, as it said when it was last connected; "" before. */
+const char *engine_link_isolation(const struct engine_link *k);
 
 /* A message for `verb`: put fields in with msg_*, then ask. The buffer is the link's. */
 struct buf *engine_link_begin(struct engine_link *k, enum engine_verb verb);

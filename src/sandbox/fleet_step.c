@@ -39,6 +39,8 @@ static int journal(struct sandbox *s, enum life_state from)
                                .end_us = s->end_us };
     if (from != LIFE_NEW)
         return store_sandbox_set(f->spec.store, &r);
+    (void)str_copy(str_of(engine_link_isolation(f->engine)), s->spec.isolation,
+                   sizeof s->spec.isolation);
     buf_reset(&f->scratch);
     if (!sandbox_spec_print(&f->scratch, &s->spec) || !(r.spec = buf_cstr(&f->scratch)))
         return -ENOMEM;

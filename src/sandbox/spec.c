@@ -25,14 +25,16 @@ void sandbox_spec_deinit(struct sandbox_spec *s)
 bool sandbox_spec_print(struct buf *b, const struct sandbox_spec *s)
 {
     json_t *v = json_pack(
-        "{s:s, s:s, s:s, s:I, s:b, s:i, s:b, s:b, s:b, s:b, s:s, s:O, s:O, s:O, s:O?, s:I, s:I,"
+        "{s:s, s:s, s:s, s:s, s:I, s:b, s:i, s:b, s:b, s:b, s:b, s:s, s:O, s:O, s:O, s:O?, s:I, "
+        "s:I,"
         " s:I, s:I}",
-        "template", s->template.id, "alias", s->template.alias, "rootfs", s->template.rootfs,
-        "timeout", (json_int_t)s->timeout_s, "secure", s->secure, "internet", s->internet, "cutOff",
-        s->is_cut_off, "autoPause", s->auto_pause, "autoResume", s->auto_resume, "privateTraffic",
-        s->has_private_traffic, "maskHost", s->mask_host, "envs", s->envs, "metadata", s->metadata,
-        "mounts", s->mounts, "network", s->network, "memory", (json_int_t)s->memory_bytes, "cpus",
-        (json_int_t)s->cpus_milli, "disk", (json_int_t)s->disk_bytes, "pids", (json_int_t)s->pids);
+        "template", s->template.id, "isolation", s->isolation, "alias", s->template.alias, "rootfs",
+        s->template.rootfs, "timeout", (json_int_t)s->timeout_s, "secure", s->secure, "internet",
+        s->internet, "cutOff", s->is_cut_off, "autoPause", s->auto_pause, "autoResume",
+        s->auto_resume, "privateTraffic", s->has_private_traffic, "maskHost", s->mask_host, "envs",
+        s->envs, "metadata", s->metadata, "mounts", s->mounts, "network", s->network, "memory",
+        (json_int_t)s->memory_bytes, "cpus", (json_int_t)s->cpus_milli, "disk",
+        (json_int_t)s->disk_bytes, "pids", (json_int_t)s->pids);
     bool good = v && json_put(b, v);
     json_decref(v);
     return good;
@@ -71,6 +73,7 @@ bool sandbox_spec_parse(struct str text, struct sandbox_spec *s)
                 read_text(v, "alias", s->template.alias, sizeof s->template.alias) &&
                 read_text(v, "rootfs", s->template.rootfs, sizeof s->template.rootfs) &&
                 read_text(v, "maskHost", s->mask_host, sizeof s->mask_host) &&
+                read_text(v, "isolation", s->isolation, sizeof s->isolation) &&
                 json_get_int(v, "timeout", &s->timeout_s) == 1 &&
                 json_get_int(v, "internet", &internet) == 1 &&
                 json_get_bool(v, "secure", &s->secure) == 1 &&

@@ -20,6 +20,7 @@ struct sandbox_spec {
     bool auto_pause, auto_resume;
     bool has_private_traffic; /* ports need a token */
     char mask_host[256];
+    char isolation[32]; /* what the engine that made it calls its walls: "namespaces" */
     json_t *envs, *metadata, *mounts;
     json_t *network; /* as asked for, to echo; NULL: not asked for */
     uint64_t memory_bytes, cpus_milli, disk_bytes, pids;
