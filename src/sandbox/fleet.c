@@ -79,8 +79,10 @@ static void sandbox_free(struct sandbox *s)
     LIST_EACH_SAFE(it, &s->waits) /* only when the fleet ends */
         sandbox_wait_cancel(LIST_OF(it, struct sandbox_wait, node));
     engine_call_cancel(&s->call);
+    engine_call_cancel(&s->stats);
     route_change_cancel(&s->change);
     loop_timer_cancel(&s->clock);
+    metrics_deinit(&s->metrics);
     sandbox_spec_deinit(&s->spec);
     for (size_t i = 0; i < sizeof s->view / sizeof *s->view; i++)
         free(s->view[i]);
@@ -192,6 +194,7 @@ void fleet_drop(struct fleet *f, struct sandbox *s)
     (void)map_remove(&f->by_id, str_of(s->id));
     loop_timer_cancel(&s->clock);
     engine_call_cancel(&s->call);
+    engine_call_cancel(&s->stats);
     route_change_cancel(&s->change);
     list_remove(&s->node);
     list_push(&f->dead, &s->node);
@@ -347,7 +350,8 @@ static int fleet_start(struct op *op, struct fleet *f)
     MAP_EACH(i, &f->by_id)
         (void)fleet_step(f, f->by_id.slots[i].value, LIFE_DO_LOADED, NULL);
     log_info("%u sandboxes in the journal, %u running", f->by_id.len, f->running);
-    return loop_timer_start(l, &f->tidy, TIDY_MS);
+    int r = fleet_stats_start(f);
+    return r < 0 ? r : loop_timer_start(l, &f->tidy, TIDY_MS);
 }
 
 int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out)
@@ -379,6 +383,7 @@ void fleet_free(struct fleet *f)
     if (!f)
         return;
     loop_timer_cancel(&f->tidy);
+    loop_timer_cancel(&f->stats);
     fleet_wakes_free(f);
     while (!list_empty(&f->answers))
         sandbox_wait_cancel(LIST_OF(f->answers.next, struct sandbox_wait, node));

@@ -18,7 +18,8 @@ struct fleet {
     struct list answers;     /* sandbox_wait to call */
     struct list wakes;       /* requests of edges, fleet_wake.c */
     struct loop_task finish; /* calls `answers`, then frees `dead` */
-    struct loop_timer tidy;
+    struct loop_timer tidy, stats;
+    uint32_t stats_next; /* index in `order` of the one sampled last */
     struct buf scratch;
 };
 
@@ -41,6 +42,9 @@ void fleet_answer(struct fleet *f, struct sandbox *s, const struct fault *fault)
 
 /* Fields of the route of `s` into `b`. */
 void fleet_put_route(const struct sandbox *s, struct buf *b);
+
+/* Starts sampling. 0 or a negative errno. */
+int fleet_stats_start(struct fleet *f);
 
 void fleet_on_wake(void *data, struct str id, uint32_t peer, uint64_t tag);
 void fleet_wakes_free(struct fleet *f);

@@ -6,6 +6,7 @@
 #include "life/life.h"
 #include "sandbox/engine_link.h"
 #include "sandbox/identity.h"
+#include "sandbox/metrics.h"
 #include "sandbox/route_link.h"
 #include "sandbox/spec.h"
 
@@ -43,6 +44,9 @@ struct sandbox {
     struct engine_call call;
     enum engine_verb asked; /* by `call` */
     struct route_change change;
+    struct engine_call stats;
+    int64_t stats_asked_ms;
+    struct metrics metrics;
     struct list waits; /* sandbox_wait */
     struct list node;  /* fleet->parked while state is NEW, fleet->dead when it is GONE */
     void *view[3];     /* rendered by api/ for its own use; freed with the sandbox */

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "gen/limits.h"
 #include "sandbox/identity.h"
+#include "sandbox/metrics.h"
 #include "sandbox/spec.h"
 #include "sandbox/template.h"
 
@@ -181,6 +183,30 @@ static void specs_are_read_back(void **state)
     buf_deinit(&second);
 }
 
+static void series_gets_thinner_with_age(void **state)
+{
+    (void)state;
+    struct metrics m = { 0 };
+    uint64_t cpu_us = 0;
+    /* one of two processors busy: 50 % of all */
+    for (int i = 1; i <= 2000; i++) {
+        cpu_us += 5000000;
+        struct metric s = { .at_us = i * INT64_C(5000000), .memory = (uint64_t)i };
+        assert_true(metrics_add(&m, s, cpu_us, 2000, 0));
+        assert_true(m.len <= LIMIT_METRICS_SAMPLES);
+        assert_true(m.at[m.len - 1].cpu_pct > 49.9 && m.at[m.len - 1].cpu_pct < 50.1);
+    }
+    assert_int_equal(m.at[0].at_us, 5000000); /* the first one stays */
+    assert_int_equal(m.at[m.len - 1].memory, 2000);
+    for (uint32_t i = 1; i < m.len; i++)
+        assert_true(m.at[i].at_us > m.at[i - 1].at_us);
+    /* a counter that went back, and no time at all */
+    struct metric s = { .at_us = m.at[m.len - 1].at_us };
+    assert_true(metrics_add(&m, s, 0, 2000, 0));
+    assert_true(m.at[m.len - 1].cpu_pct == 0);
+    metrics_deinit(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(ids_lose_what_old_clients_append),
         cmocka_unit_test(tokens_follow_from_seed_and_id),
         cmocka_unit_test(specs_are_read_back),
+        cmocka_unit_test(series_gets_thinner_with_age),
     };
     return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
 }
