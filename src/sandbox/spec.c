@@ -25,16 +25,17 @@ void sandbox_spec_deinit(struct sandbox_spec *s)
 bool sandbox_spec_print(struct buf *b, const struct sandbox_spec *s)
 {
     json_t *v = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:b, s:i, s:b, s:b, s:b, s:b, s:s, s:O, s:O, s:O, s:O?, s:I, "
+        "{s:s, s:b, s:s, s:s, s:s, s:I, s:b, s:i, s:b, s:b, s:b, s:b, s:s, s:O, s:O, s:O, s:O?, "
+        "s:I, "
         "s:I,"
         " s:I, s:I}",
-        "template", s->template.id, "isolation", s->isolation, "alias", s->template.alias, "rootfs",
-        s->template.rootfs, "timeout", (json_int_t)s->timeout_s, "secure", s->secure, "internet",
-        s->internet, "cutOff", s->is_cut_off, "autoPause", s->auto_pause, "autoResume",
-        s->auto_resume, "privateTraffic", s->has_private_traffic, "maskHost", s->mask_host, "envs",
-        s->envs, "metadata", s->metadata, "mounts", s->mounts, "network", s->network, "memory",
-        (json_int_t)s->memory_bytes, "cpus", (json_int_t)s->cpus_milli, "disk",
-        (json_int_t)s->disk_bytes, "pids", (json_int_t)s->pids);
+        "template", s->template.id, "cas", s->template.has_cas, "isolation", s->isolation, "alias",
+        s->template.alias, "rootfs", s->template.rootfs, "timeout", (json_int_t)s->timeout_s,
+        "secure", s->secure, "internet", s->internet, "cutOff", s->is_cut_off, "autoPause",
+        s->auto_pause, "autoResume", s->auto_resume, "privateTraffic", s->has_private_traffic,
+        "maskHost", s->mask_host, "envs", s->envs, "metadata", s->metadata, "mounts", s->mounts,
+        "network", s->network, "memory", (json_int_t)s->memory_bytes, "cpus",
+        (json_int_t)s->cpus_milli, "disk", (json_int_t)s->disk_bytes, "pids", (json_int_t)s->pids);
     bool good = v && json_put(b, v);
     json_decref(v);
     return good;
@@ -72,6 +73,7 @@ bool sandbox_spec_parse(struct str text, struct sandbox_spec *s)
     bool good = v && read_text(v, "template", s->template.id, sizeof s->template.id) &&
                 read_text(v, "alias", s->template.alias, sizeof s->template.alias) &&
                 read_text(v, "rootfs", s->template.rootfs, sizeof s->template.rootfs) &&
+                json_get_bool(v, "cas", &s->template.has_cas) == 1 &&
                 read_text(v, "maskHost", s->mask_host, sizeof s->mask_host) &&
                 read_text(v, "isolation", s->isolation, sizeof s->isolation) &&
                 json_get_int(v, "timeout", &s->timeout_s) == 1 &&
@@ -93,15 +95,30 @@ bool sandbox_spec_parse(struct str text, struct sandbox_spec *s)
     return good;
 }
 
+/* What every command finds in its environment, below what the client asked for. A network that
+ * intercepts TLS is trusted through the system's bundle, into which the engine puts the host's
+ * extra authorities; every language brings a store of its own and a variable to point it there. */
+static json_t *system_env(const struct sandbox_spec *s)
+{
+    static const char *const for_cas[] = { "SSL_CERT_FILE",  "NODE_EXTRA_CA_CERTS",
+                                           "PIP_CERT",       "REQUESTS_CA_BUNDLE",
+                                           "CURL_CA_BUNDLE", "GIT_SSL_CAINFO" };
+    json_t *env = json_pack("{s:s}", "LANG", "C.UTF-8");
+    for (size_t i = 0; s->template.has_cas && i < sizeof for_cas / sizeof *for_cas; i++)
+        (void)json_object_set_new(env, for_cas[i], json_string(TEMPLATE_CAS));
+    return env;
+}
+
 bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *id,
                        const char *token, int64_t now_us)
 {
     char now[CLOCK_RFC3339_SIZE];
     clock_format(now_us, now);
-    json_t *v = json_pack("{s:s, s:s, s:O, s:{}, s:s*, s:s, s:s, s:s, s:s}", "sandboxID", id,
-                          "templateID", s->template.id, "envVars", s->envs, "systemEnv",
-                          "accessToken", token, "defaultUser", "user", "defaultWorkdir",
-                          "/home/user", "hostname", "e2b.local", "timestamp", now);
+    json_t *v =
+        json_pack("{s:s, s:s, s:O, s:o, s:s*, s:s, s:s, s:s, s:s}", "sandboxID", id, "templateID",
+                  s->template.id, "envVars", s->envs, "systemEnv", system_env(s), "accessToken",
+                  token, "defaultUser", "user", "defaultWorkdir", "/home/user", "hostname",
+                  "e2b.local", "timestamp", now);
     bool good = v && json_put(b, v);
     json_decref(v);
     return good;

@@ -99,6 +99,9 @@ int template_find(struct op *op, const char *state, const struct template_ref *r
                       ref->tag, ref->name);
         return -ENOENT;
     }
+    char cas[PATH_MAX + sizeof TEMPLATE_CAS];
+    (void)snprintf(cas, sizeof cas, "%s" TEMPLATE_CAS, out->rootfs);
+    out->has_cas = access(cas, F_OK) == 0;
     memcpy(out->id, name, strlen(name) + 1);
     memcpy(out->alias, ref->name, sizeof out->alias);
     return 0;

@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 #define TEMPLATE_NAME_SIZE 129
+#define TEMPLATE_CAS "/etc/ssl/certs/ca-certificates.crt"
 
 /* [namespace/]name[:tag], trimmed and in lower case; absent parts are "". */
 struct template_ref {
@@ -26,6 +27,7 @@ struct template
     char id[TEMPLATE_NAME_SIZE];    /* templateID of the API */
     char alias[TEMPLATE_NAME_SIZE]; /* the name it was asked for by */
     char rootfs[PATH_MAX];          /* absolute, links resolved: later relinking does not move it */
+    bool has_cas;                   /* it has a bundle of certificate authorities at TEMPLATE_CAS */
 };
 
 /* Finds what `ref` names below `state`. 0, or a negative errno with NOT_FOUND in `op`. */

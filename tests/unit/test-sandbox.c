@@ -95,6 +95,14 @@ static void templates_are_found(void **state)
     assert_string_equal(op.fault.text, "template 'other/base' not found");
     assert_true(find(dir, "base:v2", &t, &op) < 0);
     assert_string_equal(op.fault.text, "tag 'v2' does not exist for template 'base'");
+
+    (void)snprintf(path, sizeof path, "%s/templates/base", dir);
+    assert_int_equal(unlink(path), 0);
+    for (size_t i = 4; i-- > 0;) {
+        (void)snprintf(path, sizeof path, "%s%s", dir, made[i]);
+        assert_int_equal(rmdir(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
 }
 
 static void ids_lose_what_old_clients_append(void **state)

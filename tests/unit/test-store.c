@@ -7,15 +7,27 @@
 
 #include "store/store.h"
 
-static char path[64];
+static char path[64], dir[32];
 
 static int setup(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/test-store-XXXXXX";
+    (void)snprintf(dir, sizeof dir, "/tmp/test-store-XXXXXX");
     assert_non_null(mkdtemp(dir));
     (void)snprintf(path, sizeof path, "%s/b.db", dir);
     return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "b.db", "b.db-wal", "b.db-shm" };
+    char file[80];
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(file, sizeof file, "%s/%s", dir, names[i]);
+        (void)unlink(file);
+    }
+    return rmdir(dir);
 }
 
 static struct store *open_it(void)
@@ -183,13 +195,13 @@ static void a_damaged_file_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(records_outlive_the_process, setup),
-        cmocka_unit_test_setup(secrets_stay, setup),
-        cmocka_unit_test_setup(answers_are_kept_per_key, setup),
-        cmocka_unit_test_setup(others_cannot_read_it, setup),
-        cmocka_unit_test_setup(log_is_copied_when_it_is_long, setup),
-        cmocka_unit_test_setup(a_newer_database_is_refused, setup),
-        cmocka_unit_test_setup(a_damaged_file_is_refused, setup),
+        cmocka_unit_test_setup_teardown(records_outlive_the_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(secrets_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(answers_are_kept_per_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(others_cannot_read_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(log_is_copied_when_it_is_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_newer_database_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_file_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
