@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "api/api.h"
 #include "base/cleanup.h"
@@ -70,7 +71,7 @@ static void print_usage(void)
     NUMBERS(X)
     TEXTS(X)
 #undef X
-        fprintf(stderr, "\n");
+    fprintf(stderr, "\n");
 }
 
 /* The key is read at a fixed offset: the descriptor, and its position, is shared with the manager
@@ -89,6 +90,16 @@ static void on_signal(void *data, int signal)
 {
     (void)signal;
     loop_stop(data);
+}
+
+/* A connection is a descriptor; the usual soft limit of 1024 is for programs that use select(2). */
+static void raise_files(void)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+        l.rlim_cur = l.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &l);
+    }
 }
 
 static int start(struct op *op, struct loop *l, const struct options *o, struct store *s,
@@ -138,6 +149,7 @@ int main(int argc, char **argv)
     if (!loop || loop_signals(loop, (const int[]){ SIGTERM, SIGINT, 0 }, on_signal, loop) < 0)
         return 70;
     (void)signal(SIGPIPE, SIG_IGN);
+    raise_files();
     (void)snprintf(path, sizeof path, "%s/control/belljar.db", o.state);
     int r = store_open(&op, path, &store);
     if (r == 0 && (r = os_service_seccomp()) < 0)
