@@ -51,6 +51,8 @@ static void on_gone(struct http_call *h)
     struct api_call *c = h->data;
     c->http = NULL;
     c->method = c->path = c->query = STR_NONE; /* were views of its head */
+    if (!c->is_key_reserved) /* with a key somebody may still ask for the answer */
+        (void)sandbox_wait_abandon(&c->wait);
     if (!c->wait.sandbox)
         call_free(c);
 }

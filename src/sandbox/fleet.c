@@ -23,6 +23,16 @@ void sandbox_wait_cancel(struct sandbox_wait *w)
     w->sandbox = NULL;
 }
 
+bool sandbox_wait_abandon(struct sandbox_wait *w)
+{
+    struct sandbox *s = w->sandbox;
+    if (!s || s->state != LIFE_NEW)
+        return false;
+    fleet_drop(s->fleet, s);
+    sandbox_wait_cancel(w);
+    return true;
+}
+
 static void wait_end(struct sandbox_wait *w)
 {
     struct sandbox *s = w->sandbox;

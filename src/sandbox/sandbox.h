@@ -26,6 +26,9 @@ struct sandbox_wait {
     struct fault fault; /* when has_failed */
 };
 void sandbox_wait_cancel(struct sandbox_wait *w);
+/* Nobody will hear: a create that has not begun, for the engine is away, is taken back, the wait is
+ * idle and true is returned. What has begun goes on, and the wait with it. */
+bool sandbox_wait_abandon(struct sandbox_wait *w);
 
 /* Invariants: 1. in fleet->by_id from creation until it is freed. 2. in fleet->order exactly while
  * life_is_visible(state). 3. started_us and end_us hold from the first run on. */
