@@ -207,17 +207,29 @@ void life_print(struct buf *out, enum life_state from, enum life_event event,
     (void)buf_append(out, STR("\n"));
 }
 
+/* The events that lead from `from` to `to`, on one line. */
+static void draw_arrow(struct buf *out, enum life_state from, enum life_state to)
+{
+    bool is_first = true;
+    for (int e = 0; e < LIFE_EVENT_COUNT; e++) {
+        struct life_step s = life_step(from, (enum life_event)e);
+        if (s.outcome != LIFE_TAKEN || s.next != to)
+            continue;
+        if (is_first)
+            (void)buf_printf(out, "    %s --> %s: ", life_state_name(from), life_state_name(to));
+        (void)buf_printf(out, "%s%s", is_first ? "" : ", ", life_event_name((enum life_event)e));
+        is_first = false;
+    }
+    if (!is_first)
+        (void)buf_append(out, STR("\n"));
+}
+
 void life_draw(struct buf *out)
 {
-    (void)buf_append(out, STR("digraph life {\n    node [shape=box];\n"));
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (rows[i].outcome != LIFE_TAKEN)
-            continue;
-        struct life_step s = life_step(rows[i].from, rows[i].event);
-        (void)buf_printf(out, "    %s -> %s [label=\"%s\\n", life_state_name(rows[i].from),
-                         life_state_name(s.next), life_event_name(rows[i].event));
-        print_actions(out, s.actions, ", ");
-        (void)buf_append(out, STR("\"];\n"));
-    }
-    (void)buf_append(out, STR("}\n"));
+    (void)buf_append(out, STR("```mermaid\nstateDiagram-v2\n    [*] --> new\n"));
+    for (int from = 0; from < LIFE_STATE_COUNT; from++)
+        for (int to = 0; to < LIFE_STATE_COUNT; to++)
+            if (from != to)
+                draw_arrow(out, (enum life_state)from, (enum life_state)to);
+    (void)buf_append(out, STR("    gone --> [*]\n```\n"));
 }

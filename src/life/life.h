@@ -122,5 +122,5 @@ bool life_state_parse(const char *name, enum life_state *out);
 /* Prints one step as a line, "running --pause--> pausing: journal, ...". For traces and tests. */
 void life_print(struct buf *out, enum life_state from, enum life_event event,
                 const struct life_step *step);
-/* Prints the whole table as a Graphviz drawing. */
+/* Prints the changes of state as a Mermaid drawing in Markdown. */
 void life_draw(struct buf *out);

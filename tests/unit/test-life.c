@@ -26,7 +26,7 @@ static void table_is_as_printed(void **state)
     assert_golden("life-table.txt", buf_str(&b));
     buf_reset(&b);
     life_draw(&b);
-    assert_golden("life.dot", buf_str(&b));
+    assert_golden("life-diagram.md", buf_str(&b));
     buf_deinit(&b);
 }
 
