@@ -13,6 +13,7 @@
 #include "agent/process_rpc.h"
 #include "agent/rest.h"
 #include "agent/schema.h"
+#include "agent/watch.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -84,6 +85,7 @@ void agent_on_call(struct http_call *c, void *data)
         return;
     }
     const struct rpc_method *method = route ? NULL : find_rpc(c->head.path);
+    watch_pump_all(a); /* what earlier requests made is watched before this one adds to it */
     if (route)
         route->fn(a, c);
     else if (method)

@@ -4,7 +4,9 @@
 #include "agent/files.h"
 #include "agent/gunzip.h"
 #include "agent/path.h"
+#include "agent/tree.h"
 #include "agent/upload.h"
+#include "agent/watch.h"
 #include "base/map.h"
 #include "gen/limits.h"
 #include "wire/connect.h"
@@ -51,6 +53,20 @@ static bool fail_errno(struct post *p, int r, const char *what, struct str path)
 
 /* -- one file -- */
 
+static int open_upload(struct post *p, struct str abs)
+{
+    int r = upload_begin(abs, &p->query.user, &p->metadata, &p->upload);
+    if (r != UPLOAD_NO_PARENT)
+        return r;
+    char *parent = arena_str(&p->mem, path_parent(abs));
+    r = parent ? tree_make(str_of(parent), &p->query.user) : -ENOMEM;
+    if (r < 0)
+        return r;
+    watch_pump_all(p->agent); /* the new directories are watched before the file is in them */
+    r = upload_begin(abs, &p->query.user, &p->metadata, &p->upload);
+    return r == UPLOAD_NO_PARENT ? -ENOENT : r;
+}
+
 static bool file_begin(struct post *p, struct str path)
 {
     struct str abs;
@@ -63,7 +79,7 @@ static bool file_begin(struct post *p, struct str path)
                     "you cannot upload multiple files to the same path '" STR_FMT
                     "', only the first specified file was uploaded",
                     STR_ARG(abs));
-    int r = upload_begin(abs, &p->query.user, &p->metadata, &p->upload);
+    int r = open_upload(p, abs);
     if (r == UPLOAD_IS_DIRECTORY)
         return FAIL(p, 400, "path is a directory: " STR_FMT, STR_ARG(abs));
     if (r == UPLOAD_IS_SPECIAL)

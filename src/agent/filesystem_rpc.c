@@ -177,5 +177,9 @@ const struct rpc_method filesystem_rpc_methods[] = {
     METHOD("Move", RPC_UNARY, schema_move_spec, do_move),
     METHOD("ListDir", RPC_UNARY, schema_list_dir_spec, do_list_dir),
     METHOD("Remove", RPC_UNARY, schema_path_spec, do_remove),
+    METHOD("WatchDir", RPC_SERVER_STREAM, schema_watch_spec, watch_rpc_watch_dir),
+    METHOD("CreateWatcher", RPC_UNARY, schema_watch_spec, watch_rpc_create),
+    METHOD("GetWatcherEvents", RPC_UNARY, schema_watcher_spec, watch_rpc_events),
+    METHOD("RemoveWatcher", RPC_UNARY, schema_watcher_spec, watch_rpc_remove),
     { NULL, RPC_UNARY, NULL, NULL },
 };

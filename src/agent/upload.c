@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include "agent/entry.h"
-#include "agent/path.h"
-#include "agent/tree.h"
 #include "base/cleanup.h"
 #include "gen/limits.h"
 #include "wire/connect.h"
@@ -22,18 +20,11 @@ struct upload {
     size_t held_size;
 };
 
-static int open_target(struct str path, const struct user *owner)
+static int open_target(struct str path)
 {
     /* not O_TRUNC: what is not a regular file must not be touched; O_NONBLOCK: a fifo must not
      * stop the agent */
-    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    int fd = open(path.p, flags, 0666);
-    if (fd >= 0 || errno != ENOENT)
-        return fd < 0 ? -errno : fd;
-    int r = tree_make(path_parent(path), owner);
-    if (r < 0)
-        return r;
-    fd = open(path.p, flags, 0666);
+    int fd = open(path.p, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
     return fd < 0 ? -errno : fd;
 }
 
@@ -56,7 +47,9 @@ static int prepare(int fd, const struct user *owner, const struct message_list *
 int upload_begin(struct str path, const struct user *owner, const struct message_list *metadata,
                  struct upload **out)
 {
-    CLEANUP(fd_closep) int fd = open_target(path, owner);
+    CLEANUP(fd_closep) int fd = open_target(path);
+    if (fd == -ENOENT)
+        return UPLOAD_NO_PARENT;
     if (fd == -EISDIR)
         return UPLOAD_IS_DIRECTORY;
     if (fd == -ENXIO || fd == -ENODEV)

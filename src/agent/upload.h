@@ -8,9 +8,10 @@
 
 struct upload;
 
-enum { UPLOAD_OPEN = 0, UPLOAD_IS_DIRECTORY = 1, UPLOAD_IS_SPECIAL = 2 };
+enum { UPLOAD_OPEN = 0, UPLOAD_IS_DIRECTORY, UPLOAD_IS_SPECIAL, UPLOAD_NO_PARENT };
 
-/* Opens `path` (lives at least until upload_end), making its parents; sets the metadata. */
+/* Opens `path` (lives at least until upload_end) and sets the metadata. UPLOAD_OPEN, another
+ * outcome, or a negative errno. */
 int upload_begin(struct str path, const struct user *owner, const struct message_list *metadata,
                  struct upload **out);
 int upload_write(struct upload *u, struct str piece); /* 0 or a negative errno */
