@@ -8,16 +8,17 @@
 #include <unistd.h>
 
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
+/* Both evaluate their argument once: TAKE_FD(fds[at++]) is fine. */
 #define TAKE_PTR(p)                                                                                \
     ({                                                                                             \
-        __typeof__(p) take_ = (p);                                                                 \
-        (p) = NULL;                                                                                \
+        __typeof__(p) *take_from_ = &(p), take_ = *take_from_;                                     \
+        *take_from_ = NULL;                                                                        \
         take_;                                                                                     \
     })
 #define TAKE_FD(fd)                                                                                \
     ({                                                                                             \
-        int take_ = (fd);                                                                          \
-        (fd) = -1;                                                                                 \
+        int *take_from_ = &(fd), take_ = *take_from_;                                              \
+        *take_from_ = -1;                                                                          \
         take_;                                                                                     \
     })
 
