@@ -182,7 +182,8 @@ static int start(struct agent *a)
     take_descriptors(a);
     struct sigaction ignore = { .sa_handler = SIG_IGN };
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* process 1 has them anyway; started by hand it is not */
+    (void)prctl(PR_SET_CHILD_SUBREAPER,
+                1); /* process 1 has them anyway; started by hand it is not */
     a->loop = loop_new();
     if (!a->loop)
         return RAISE(-errno);

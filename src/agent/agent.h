@@ -11,19 +11,24 @@
 #include "loop/loop.h"
 #include "net/http_server.h"
 
-enum agent_tag { AGENT_TAG_ENVD, AGENT_TAG_HOST, AGENT_TAG_TCP, AGENT_TAGS }; /* in the order of the descriptors */
+enum agent_tag {
+    AGENT_TAG_ENVD,
+    AGENT_TAG_HOST,
+    AGENT_TAG_TCP,
+    AGENT_TAGS
+}; /* in the order of the descriptors */
 
 struct agent {
     struct loop *loop;
     struct http_server *server;
     struct identity identity;
-    struct buf frame; /* scratch: one message being encoded */
+    struct buf frame;             /* scratch: one message being encoded */
     struct list processes, ended; /* struct process; the ended ones are kept for a while */
     uint32_t process_count, ended_count;
     uint64_t process_serial;
     bool is_given[AGENT_TAGS]; /* listening sockets we were started with */
-    int cgroup_fds;         /* AGENT_CGROUP_FD and following */
-    struct list watchers;   /* struct watcher */
+    int cgroup_fds;            /* AGENT_CGROUP_FD and following */
+    struct list watchers;      /* struct watcher */
     uint32_t watcher_count;
     struct list watches; /* struct watch */
     uint32_t watch_count;

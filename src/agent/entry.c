@@ -26,15 +26,9 @@ static struct str permissions_of(struct arena *a, mode_t mode)
         bool set;
         char letter;
     } letters[] = {
-        { S_ISDIR(mode), 'd' },
-        { S_ISLNK(mode), 'L' },
-        { S_ISBLK(mode) || S_ISCHR(mode), 'D' },
-        { S_ISFIFO(mode), 'p' },
-        { S_ISSOCK(mode), 'S' },
-        { mode & S_ISUID, 'u' },
-        { mode & S_ISGID, 'g' },
-        { S_ISCHR(mode), 'c' },
-        { mode & S_ISVTX, 't' },
+        { S_ISDIR(mode), 'd' },  { S_ISLNK(mode), 'L' },  { S_ISBLK(mode) || S_ISCHR(mode), 'D' },
+        { S_ISFIFO(mode), 'p' }, { S_ISSOCK(mode), 'S' }, { mode & S_ISUID, 'u' },
+        { mode & S_ISGID, 'g' }, { S_ISCHR(mode), 'c' },  { mode & S_ISVTX, 't' },
     };
     char text[24];
     size_t n = 0;
@@ -54,8 +48,8 @@ static struct str keep_value(struct arena *a, const char *path, const char *name
 {
     char value[LIMIT_METADATA_SIZE];
     ssize_t n = lgetxattr(path, name, value, sizeof value);
-    char *p = n < 0 || memchr(value, 0, (size_t)n) ? NULL
-                                                   : arena_str(a, str_make(value, (size_t)n));
+    char *p =
+        n < 0 || memchr(value, 0, (size_t)n) ? NULL : arena_str(a, str_make(value, (size_t)n));
     return str_make(p, p ? (size_t)n : 0);
 }
 

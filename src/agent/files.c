@@ -25,8 +25,7 @@ static bool may(struct agent *a, struct http_call *c, const char *operation, str
     }
     bool broken = uri_query_get(mem, query, "signature", &claim.signature) < 0 ||
                   uri_query_get(mem, query, "signature_expiration", &claim.expiration) < 0;
-    int r = broken ? SIGN_WRONG
-                   : sign_check(&claim, a->identity.token, clock_wall_us() / 1000000);
+    int r = broken ? SIGN_WRONG : sign_check(&claim, a->identity.token, clock_wall_us() / 1000000);
     if (r != SIGN_OK)
         rest_fail(c, 401, "%s", whys[r]);
     return r == SIGN_OK;

@@ -87,7 +87,8 @@ static void do_make_dir(struct rpc_call *c)
         return;
     if (stat(path.p, &st) == 0) {
         if (S_ISDIR(st.st_mode))
-            rpc_fail(c, CONNECT_ALREADY_EXISTS, "directory already exists: " STR_FMT, STR_ARG(path));
+            rpc_fail(c, CONNECT_ALREADY_EXISTS, "directory already exists: " STR_FMT,
+                     STR_ARG(path));
         else
             rpc_fail(c, CONNECT_INVALID_ARGUMENT,
                      "path already exists but it is not a directory: " STR_FMT, STR_ARG(path));
@@ -169,7 +170,10 @@ static void do_remove(struct rpc_call *c)
         rpc_reply(c, &schema_empty_spec, &(struct schema_empty){ 0 });
 }
 
-#define METHOD(name, kind, spec, fn) { "/filesystem.Filesystem/" name, kind, &spec, fn }
+#define METHOD(name, kind, spec, fn)                                                               \
+    {                                                                                              \
+        "/filesystem.Filesystem/" name, kind, &spec, fn                                            \
+    }
 
 const struct rpc_method filesystem_rpc_methods[] = {
     METHOD("Stat", RPC_UNARY, schema_path_spec, do_stat),

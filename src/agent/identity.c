@@ -66,8 +66,7 @@ void identity_envs(const struct identity *id, void (*fn)(void *, struct str, str
     fn(data, STR("E2B_SANDBOX"), STR("true"));
     fn(data, STR("E2B_SANDBOX_ID"), id->sandbox_id);
     fn(data, STR("E2B_TEMPLATE_ID"), id->template_id);
-    fn(data, STR("E2B_EVENTS_ADDRESS"),
-       id->events.n ? id->events : STR("http://events.e2b.local"));
+    fn(data, STR("E2B_EVENTS_ADDRESS"), id->events.n ? id->events : STR("http://events.e2b.local"));
 }
 
 static void write_file(const char *path, struct str text)

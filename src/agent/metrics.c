@@ -60,8 +60,7 @@ void metrics_put(struct buf *b)
                      "\"mem_used\":%llu,\"mem_cache\":%llu,\"mem_total_mib\":%llu,"
                      "\"mem_used_mib\":%llu,\"disk_used\":%llu,\"disk_total\":%llu}",
                      (long long)time(NULL), processors, cpu_used(processors),
-                     (unsigned long long)total, (unsigned long long)used,
-                     (unsigned long long)cache, (unsigned long long)(total >> 20),
-                     (unsigned long long)(used >> 20), (unsigned long long)disk_used,
-                     (unsigned long long)disk);
+                     (unsigned long long)total, (unsigned long long)used, (unsigned long long)cache,
+                     (unsigned long long)(total >> 20), (unsigned long long)(used >> 20),
+                     (unsigned long long)disk_used, (unsigned long long)disk);
 }

@@ -79,7 +79,9 @@ static struct process *process_new(struct agent *a, const struct schema_start *r
     struct process *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    *p = (struct process){ .agent = a, .serial = ++a->process_serial, .input = -1, .is_pty = req->pty != NULL };
+    *p = (struct process){
+        .agent = a, .serial = ++a->process_serial, .input = -1, .is_pty = req->pty != NULL
+    };
     arena_init(&p->mem, 0);
     list_init(&p->link);
     list_init(&p->subs);
@@ -238,7 +240,8 @@ int process_start(struct agent *a, const struct schema_start *req, const struct 
         return PROCESS_REFUSED;
     }
     if (a->process_count >= LIMIT_AGENT_PROCESSES)
-        return refuse(code, CONNECT_RESOURCE_EXHAUSTED, why, "too many processes are running", STR(""), 0);
+        return refuse(code, CONNECT_RESOURCE_EXHAUSTED, why, "too many processes are running",
+                      STR(""), 0);
     struct process *p = process_new(a, req);
     if (!p)
         return refuse(code, CONNECT_RESOURCE_EXHAUSTED, why, "out of memory", STR(""), 0);

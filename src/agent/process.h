@@ -31,22 +31,22 @@ enum process_output { PROCESS_OUT, PROCESS_ERR, PROCESS_STREAMS };
 struct process {
     struct list link; /* agent.processes, or, ended, agent.ended */
     struct agent *agent;
-    uint64_t serial; /* never given twice, unlike the pid */
+    uint64_t serial;  /* never given twice, unlike the pid */
     struct arena mem; /* of config; empty when ended */
     struct schema_config config;
     struct str tag; /* owned */
     bool has_tag, is_pty;
     bool reaped, cancelled, ended; /* cancelled: the end does not wait for the pipes */
     pid_t pid;
-    int status;           /* of waitpid */
-    size_t after_reaped;  /* bytes read since */
+    int status;          /* of waitpid */
+    size_t after_reaped; /* bytes read since */
     struct process_stream streams[PROCESS_STREAMS];
-    struct list subs;     /* struct rpc_call */
-    int input;            /* write end, or another number of the terminal; -1: closed */
+    struct list subs; /* struct rpc_call */
+    int input;        /* write end, or another number of the terminal; -1: closed */
     struct loop_fd input_watch;
-    struct list inputs;   /* struct pending input */
+    struct list inputs; /* struct pending input */
     size_t input_bytes;
-    bool input_close;     /* when the inputs are written */
+    bool input_close;        /* when the inputs are written */
     struct loop_timer timer; /* it is killed, or, ended, what is kept of it goes away */
 };
 

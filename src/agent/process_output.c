@@ -11,8 +11,9 @@
 
 #define PIPE_CHUNK 32768
 #define PTY_CHUNK 16384
-#define CHUNKS_PER_EVENT 8    /* then the others get a turn */
-#define AFTER_KILL_SIZE 131072 /* read after a killed leader, when others hold its pipe: two pipefuls */
+#define CHUNKS_PER_EVENT 8 /* then the others get a turn */
+#define AFTER_KILL_SIZE                                                                            \
+    131072 /* read after a killed leader, when others hold its pipe: two pipefuls */
 
 static char chunk[PIPE_CHUNK];
 

@@ -183,7 +183,10 @@ static void do_send_signal(struct rpc_call *c)
         reply_empty(c);
 }
 
-#define METHOD(name, kind, spec, fn) { "/process.Process/" name, kind, &spec, fn }
+#define METHOD(name, kind, spec, fn)                                                               \
+    {                                                                                              \
+        "/process.Process/" name, kind, &spec, fn                                                  \
+    }
 
 const struct rpc_method process_rpc_methods[] = {
     METHOD("Start", RPC_SERVER_STREAM, schema_start_spec, do_start),

@@ -72,7 +72,8 @@ static void init_body(struct http_call *c, struct str body)
     void *boot;
     char why[160];
     arena_init(&mem, 0);
-    if (!message_parse(&schema_boot_spec, MESSAGE_JSON, body.n ? body : STR("{}"), &mem, &boot, why)) {
+    if (!message_parse(&schema_boot_spec, MESSAGE_JSON, body.n ? body : STR("{}"), &mem, &boot,
+                       why)) {
         rest_fail(c, 400, "%s", why);
     } else if (!identity_apply(&a->identity, boot)) {
         rest_fail(c, 503, "out of memory");
@@ -109,5 +110,6 @@ const struct rest_route rest_routes[] = {
     { "GET", "/files", .open = true, .fn = rest_files_get },
     { "HEAD", "/files", .open = true, .fn = rest_files_get },
     { "POST", "/files", .open = true, .fn = rest_files_post },
+    { "POST", "/files/compose", .fn = rest_files_compose },
     { NULL, NULL, false, false, NULL },
 };

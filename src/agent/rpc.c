@@ -13,10 +13,12 @@
 #define KEEPALIVE_DEFAULT_S 90
 #define FRAME_KEPT_SIZE 16384 /* of the scratch buffer; a larger one is given back */
 
-static const char *const stream_types[] = { [MESSAGE_JSON] = "application/connect+json",
-                                            [MESSAGE_BINARY] = "application/connect+proto" };
-static const char *const unary_types[] = { [MESSAGE_JSON] = "application/json",
-                                           [MESSAGE_BINARY] = "application/proto" };
+static const char *const stream_types[] = {
+    [MESSAGE_JSON] = "application/connect+json", [MESSAGE_BINARY] = "application/connect+proto"
+};
+static const char *const unary_types[] = {
+    [MESSAGE_JSON] = "application/json", [MESSAGE_BINARY] = "application/proto"
+};
 
 static bool is_stream(const struct rpc_call *c) { return c->method->kind != RPC_UNARY; }
 
@@ -272,7 +274,7 @@ static const char *envelope_wrong(const struct http_head *h, uint8_t flags)
     if ((flags & CONNECT_COMPRESSED) && !is_gzip(http_field(h, "connect-content-encoding")))
         return "protocol error: sent compressed message without compression support";
     return flags & ~(unsigned)(CONNECT_COMPRESSED | CONNECT_END) ? "protocol error: invalid flags"
-                                                                  : NULL;
+                                                                 : NULL;
 }
 
 static void stream_body(struct http_call *http, struct str body)
@@ -340,10 +342,9 @@ static void client_end(struct http_call *http)
     client_stop(c);
 }
 
-static const struct http_call_ops client_ops = { .on_body = client_body,
-                                                 .on_end = client_end,
-                                                 .on_drain = http_drain,
-                                                 .on_gone = http_gone };
+static const struct http_call_ops client_ops = {
+    .on_body = client_body, .on_end = client_end, .on_drain = http_drain, .on_gone = http_gone
+};
 
 /* -- the start of a call -- */
 

@@ -7,12 +7,22 @@
 
 /* A row: struct, member, JSON name, schema name when different, number, type. _HAS: presence in
  * has_<member>; _SUB: a message; _ENUM: named numbers. */
-#define ROW(s, m, name, snake, number, type) { name, snake, number, MESSAGE_##type, AT(s, m), 0, 0, 0 }
+#define ROW(s, m, name, snake, number, type)                                                       \
+    {                                                                                              \
+        name, snake, number, MESSAGE_##type, AT(s, m), 0, 0, 0                                     \
+    }
 #define ROW_HAS(s, m, name, snake, number, type)                                                   \
-    { name, snake, number, MESSAGE_##type, AT(s, m), AT(s, has_##m), 0, 0 }
+    {                                                                                              \
+        name, snake, number, MESSAGE_##type, AT(s, m), AT(s, has_##m), 0, 0                        \
+    }
 #define ROW_SUB(s, m, name, number, type, spec)                                                    \
-    { name, NULL, number, MESSAGE_##type, AT(s, m), 0, &spec, 0 }
-#define ROW_ENUM(s, m, name, number, names) { name, NULL, number, MESSAGE_ENUM, AT(s, m), 0, 0, names }
+    {                                                                                              \
+        name, NULL, number, MESSAGE_##type, AT(s, m), 0, &spec, 0                                  \
+    }
+#define ROW_ENUM(s, m, name, number, names)                                                        \
+    {                                                                                              \
+        name, NULL, number, MESSAGE_ENUM, AT(s, m), 0, 0, names                                    \
+    }
 
 const struct message_spec schema_empty_spec = { "message", sizeof(struct schema_empty), NULL, 0 };
 
@@ -53,7 +63,8 @@ static const struct message_field start_fields[] = {
     ROW_SUB(schema_start, process, "process", 1, SUB, config_spec),
     ROW_SUB(schema_start, pty, "pty", 2, SUB, pty_spec),
     ROW_HAS(schema_start, tag, "tag", NULL, 3, STR),
-    { "stdin", NULL, 4, MESSAGE_BOOL, AT(schema_start, stdin_open), AT(schema_start, has_stdin), 0, 0 },
+    { "stdin", NULL, 4, MESSAGE_BOOL, AT(schema_start, stdin_open), AT(schema_start, has_stdin), 0,
+      0 },
 };
 SPEC(schema_start_spec, "start request", schema_start, start_fields);
 
@@ -158,6 +169,13 @@ static const struct message_field boot_fields[] = {
     ROW_HAS(schema_boot, events, "eventsAddress", NULL, 10, STR),
 };
 SPEC(schema_boot_spec, "boot message", schema_boot, boot_fields);
+
+static const struct message_field compose_fields[] = {
+    ROW(schema_compose, sources, "source_paths", NULL, 1, STRS),
+    ROW(schema_compose, destination, "destination", NULL, 2, STR),
+    ROW(schema_compose, username, "username", NULL, 3, STR),
+};
+SPEC(schema_compose_spec, "compose request", schema_compose, compose_fields);
 
 /* -- filesystem.Filesystem -- */
 

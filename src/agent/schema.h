@@ -106,7 +106,12 @@ struct schema_boot {
     bool has_events;
 };
 
-extern const struct message_spec schema_boot_spec;
+struct schema_compose {          /* POST /files/compose */
+    struct message_list sources; /* struct str */
+    struct str destination, username;
+};
+
+extern const struct message_spec schema_boot_spec, schema_compose_spec;
 
 /* -- filesystem.Filesystem -- */
 

@@ -132,5 +132,11 @@ static struct str name_of(struct user_names *n, int which, struct str rest, uint
     return name;
 }
 
-struct str user_names_user(struct user_names *n, uid_t uid) { return name_of(n, 0, n->passwd, uid); }
-struct str user_names_group(struct user_names *n, gid_t gid) { return name_of(n, 1, n->group, gid); }
+struct str user_names_user(struct user_names *n, uid_t uid)
+{
+    return name_of(n, 0, n->passwd, uid);
+}
+struct str user_names_group(struct user_names *n, gid_t gid)
+{
+    return name_of(n, 1, n->group, gid);
+}

@@ -36,7 +36,8 @@ struct watch {
     int fd;
     struct loop_fd ready;
     struct map dirs;
-    struct map told; /* names told as created because they were found, not because inotify said so */
+    struct map
+        told; /* names told as created because they were found, not because inotify said so */
     struct moved moved;
     bool overflow;
     int err; /* of a subdirectory that cannot be watched */
@@ -117,10 +118,7 @@ static void tell(struct watch *w, struct str name, enum schema_event_type type)
     w->spec.on_event(w->spec.data, name.n ? name : STR("."), type);
 }
 
-static void told_forget(struct watch *w, struct str name)
-{
-    free(map_remove(&w->told, name));
-}
+static void told_forget(struct watch *w, struct str name) { free(map_remove(&w->told, name)); }
 
 static void told_clear(struct watch *w)
 {
@@ -167,8 +165,8 @@ static void scan_entries(struct watch *w, struct arena *mem, const char *path, s
             continue;
         if (!found && e->d_type != DT_DIR)
             continue;
-        struct str full = rel.n ? path_join(mem, rel, name)
-                                : str_make(arena_str(mem, name), name.n);
+        struct str full =
+            rel.n ? path_join(mem, rel, name) : str_make(arena_str(mem, name), name.n);
         if (!full.p)
             return;
         if (found)
@@ -195,8 +193,8 @@ static int add_tree(struct watch *w, struct str rel, bool found)
         uint32_t follow = s->rel.n ? IN_DONT_FOLLOW : 0;
         int wd = path.p ? inotify_add_watch(w->fd, path.p, MASK | follow) : -1;
         if (wd < 0) { /* gone again, or no directory: fine below the root */
-            bool gone = s->rel.n && (errno == ENOENT || errno == ENOTDIR || errno == EACCES ||
-                                     errno == ELOOP);
+            bool gone = s->rel.n &&
+                        (errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP);
             r = gone ? 0 : -errno;
             continue;
         }

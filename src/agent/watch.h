@@ -26,7 +26,8 @@ struct watch_spec {
     void *data;
 };
 
-/* Starts watching. 0 or a negative errno (-ENOSPC: too many watches, -EMFILE: too many watchers). */
+/* Starts watching. 0 or a negative errno (-ENOSPC: too many watches, -EMFILE: too many watchers).
+ */
 int watch_new(const struct watch_spec *spec, struct watch **out);
 void watch_free(struct watch *w); /* NULL is fine */
 

@@ -41,7 +41,8 @@ static bool take_path(struct rpc_call *c, const struct schema_watch *req, struct
         rpc_fail(c, errno == ENOENT || errno == ENOTDIR ? CONNECT_NOT_FOUND : CONNECT_INTERNAL,
                  "path " STR_FMT " not found: %s", STR_ARG(*path), strerror(errno));
     else if (!S_ISDIR(st.st_mode))
-        rpc_fail(c, CONNECT_INVALID_ARGUMENT, "path " STR_FMT " is not a directory", STR_ARG(*path));
+        rpc_fail(c, CONNECT_INVALID_ARGUMENT, "path " STR_FMT " is not a directory",
+                 STR_ARG(*path));
     else if (!req->allow_network && is_network(path->p))
         rpc_fail(c, CONNECT_INVALID_ARGUMENT, "cannot watch path on network filesystem: " STR_FMT,
                  STR_ARG(*path));
@@ -53,8 +54,8 @@ static bool take_path(struct rpc_call *c, const struct schema_watch *req, struct
 static void fail_new(struct rpc_call *c, int r)
 {
     bool full = r == -EMFILE || r == -ENFILE || r == -ENOSPC || r == -ENOMEM;
-    rpc_fail(c, full ? CONNECT_RESOURCE_EXHAUSTED : CONNECT_INTERNAL,
-             "error creating watcher: %s", r == -EMFILE ? "too many watchers" : strerror(-r));
+    rpc_fail(c, full ? CONNECT_RESOURCE_EXHAUSTED : CONNECT_INTERNAL, "error creating watcher: %s",
+             r == -EMFILE ? "too many watchers" : strerror(-r));
 }
 
 /* The event as a message; the entry is best effort. */
@@ -62,8 +63,8 @@ static void fill_event(struct arena *a, struct str root, struct str name, int32_
                        bool with_entry, struct schema_fs_event *out)
 {
     *out = (struct schema_fs_event){ .name = name, .type = type };
-    if (!with_entry || (type != SCHEMA_EVENT_CREATE && type != SCHEMA_EVENT_WRITE &&
-                        type != SCHEMA_EVENT_CHMOD))
+    if (!with_entry ||
+        (type != SCHEMA_EVENT_CREATE && type != SCHEMA_EVENT_WRITE && type != SCHEMA_EVENT_CHMOD))
         return;
     struct user_names names;
     struct schema_entry *entry = arena_alloc(a, sizeof *entry);

@@ -56,7 +56,8 @@ void connect_envelope_put(char out[CONNECT_ENVELOPE_SIZE], uint8_t flags, size_t
 
 /* -- JSON strings -- */
 
-/* Length of the UTF-8 sequence at the front of `s` (RFC 3629: shortest form, no surrogates), or 0. */
+/* Length of the UTF-8 sequence at the front of `s` (RFC 3629: shortest form, no surrogates), or 0.
+ */
 static size_t utf8_len(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;

@@ -30,8 +30,8 @@ enum connect_code {
     CONNECT_CODES
 };
 
-const char *connect_code_name(enum connect_code code);   /* "not_found" */
-int connect_code_status(enum connect_code code);         /* HTTP status of a unary error */
+const char *connect_code_name(enum connect_code code); /* "not_found" */
+int connect_code_status(enum connect_code code);       /* HTTP status of a unary error */
 
 #define CONNECT_COMPRESSED 0x01
 #define CONNECT_END 0x02

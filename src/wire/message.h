@@ -13,19 +13,19 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-enum message_type {           /* member of the struct */
-    MESSAGE_STR,              /* struct str */
-    MESSAGE_BYTES,            /* struct str */
-    MESSAGE_U32,              /* uint32_t */
-    MESSAGE_S32,              /* int32_t, sint32 on the wire */
-    MESSAGE_I64,              /* int64_t */
-    MESSAGE_BOOL,             /* bool */
-    MESSAGE_ENUM,             /* int32_t */
-    MESSAGE_TIME,             /* struct message_time */
-    MESSAGE_SUB,              /* struct X *, NULL when absent */
-    MESSAGE_STRS,             /* struct message_list of struct str */
-    MESSAGE_SUBS,             /* struct message_list of struct X */
-    MESSAGE_MAP,              /* struct message_list of struct message_pair */
+enum message_type {                /* member of the struct */
+                    MESSAGE_STR,   /* struct str */
+                    MESSAGE_BYTES, /* struct str */
+                    MESSAGE_U32,   /* uint32_t */
+                    MESSAGE_S32,   /* int32_t, sint32 on the wire */
+                    MESSAGE_I64,   /* int64_t */
+                    MESSAGE_BOOL,  /* bool */
+                    MESSAGE_ENUM,  /* int32_t */
+                    MESSAGE_TIME,  /* struct message_time */
+                    MESSAGE_SUB,   /* struct X *, NULL when absent */
+                    MESSAGE_STRS,  /* struct message_list of struct str */
+                    MESSAGE_SUBS,  /* struct message_list of struct X */
+                    MESSAGE_MAP,   /* struct message_list of struct message_pair */
 };
 
 struct message_time {

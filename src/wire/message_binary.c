@@ -301,14 +301,14 @@ static uint64_t number_of(const struct message_field *f, const void *at)
     int32_t v;
     switch ((enum message_type)f->type) {
     case MESSAGE_I64:
-        return (uint64_t)*(const int64_t *)at;
+        return (uint64_t) * (const int64_t *)at;
     case MESSAGE_BOOL:
         return *(const bool *)at;
     case MESSAGE_S32:
         v = *(const int32_t *)at;
         return (uint32_t)v << 1 ^ (v < 0 ? UINT32_MAX : 0u);
     case MESSAGE_ENUM: /* negative ones are sign-extended */
-        return (uint64_t)(int64_t)*(const int32_t *)at;
+        return (uint64_t)(int64_t) * (const int32_t *)at;
     default:
         return *(const uint32_t *)at;
     }

@@ -68,8 +68,8 @@ bool multipart_init(struct multipart *m, struct str content_type)
     while (next_param(&rest, &name, &value)) {
         if (!str_ieq(name, STR("boundary")))
             continue;
-        if (value.n == 0 || value.n > MULTIPART_BOUNDARY_SIZE ||
-            memchr(value.p, '\r', value.n) || memchr(value.p, '\n', value.n))
+        if (value.n == 0 || value.n > MULTIPART_BOUNDARY_SIZE || memchr(value.p, '\r', value.n) ||
+            memchr(value.p, '\n', value.n))
             return false;
         memcpy(m->delimiter, "\r\n--", 4);
         memcpy(m->delimiter + 4, value.p, value.n);
