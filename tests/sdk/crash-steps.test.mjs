@@ -21,11 +21,10 @@ async function dieBefore(call, n) {
   const ended = new Promise((ok) => p.on('exit', ok))
   return {
     pid,
-    async stop() {
-      const died = !fs.existsSync(`/proc/${pid}`) || /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))
-      if (!died) p.kill('SIGINT')
+    async stop(died) {
+      if (died) await until(() => !pids('belljar-control').includes(pid), 10_000, 'control died')
+      else p.kill('SIGINT')
       await ended
-      return died
     },
   }
 }
@@ -52,8 +51,8 @@ for (const call of ['pwrite64', 'sendmsg']) {
     for (; n < 100; n++) {
       const metadata = { crash: `${run}-${call}-${n}` }
       const killer = await dieBefore(call, n)
-      await story(metadata).catch(() => {})
-      const died = await killer.stop()
+      const died = await story(metadata).then(() => false, () => true)
+      await killer.stop(died)
       if (died) await until(() => pids('belljar-control').some((p) => p !== killer.pid), 10_000, 'control restarted')
       await ready()
       // operations under way are finished when the engine has been asked what it has
