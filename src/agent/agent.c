@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/filesystem_rpc.h"
@@ -176,10 +177,21 @@ static void take_descriptors(struct agent *a)
         a->is_given[tag] = fcntl(AGENT_ENVD_FD + tag, F_GETFD) >= 0;
 }
 
+/* A stream costs a connection and two pipes: 1024 descriptors, the usual limit, are soon gone. */
+static void raise_limits(struct agent *a)
+{
+    if (getrlimit(RLIMIT_NOFILE, &a->files) < 0)
+        a->files = (struct rlimit){ 1024, 4096 };
+    struct rlimit most = { a->files.rlim_max, a->files.rlim_max };
+    (void)setrlimit(RLIMIT_NOFILE, &most);
+}
+
 static int start(struct agent *a)
 {
     static const int signals[] = { SIGCHLD, 0 };
     take_descriptors(a);
+    raise_limits(a);
+    (void)umask(022);
     struct sigaction ignore = { .sa_handler = SIG_IGN };
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)prctl(PR_SET_CHILD_SUBREAPER,

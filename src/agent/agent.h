@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "agent/identity.h"
 #include "base/buf.h"
@@ -27,6 +28,7 @@ struct agent {
     uint32_t process_count, ended_count;
     uint64_t process_serial;
     bool is_given[AGENT_TAGS]; /* listening sockets we were started with */
+    struct rlimit files;       /* RLIMIT_NOFILE as it was given to us, for commands */
     int cgroup_fds;            /* AGENT_CGROUP_FD and following */
     struct list watchers;      /* struct watcher */
     uint32_t watcher_count;

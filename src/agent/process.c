@@ -198,6 +198,7 @@ static int run(struct process *p, const struct user *user, const char *cwd, stru
                                .user = user,
                                .fds = { e->childs[0], e->childs[1], e->childs[2] },
                                .tty = p->is_pty,
+                               .files = p->agent->files,
                                .cgroup_fds = p->agent->cgroup_fds };
     env_init(&env, &mem);
     if (spec.argv && env_fill(&env, &p->agent->identity, user, &p->config.envs)) {

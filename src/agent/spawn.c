@@ -61,6 +61,13 @@ static void child_cgroups(const struct spawn_spec *s)
     (void)close(fd);
 }
 
+/* The agent raised its own limit of open files; a command gets what the sandbox was given. */
+static void child_limits(const struct spawn_spec *s)
+{
+    struct rlimit files = s->files;
+    (void)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &files, NULL);
+}
+
 static void child_rights(struct child *c)
 {
     const struct user *u = c->spec->user;
@@ -93,6 +100,7 @@ static int child_main(void *data)
     const struct spawn_spec *s = c->spec;
     child_signals(c);
     child_cgroups(s);
+    child_limits(s);
     (void)setsid();
     if (s->tty && ioctl(s->fds[0], TIOCSCTTY, 0) < 0)
         child_fail(c, "controlling terminal");

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "agent/user.h"
@@ -14,9 +15,10 @@ struct spawn_spec {
     char *const *envp;
     const char *cwd;
     const struct user *user;
-    int fds[3];     /* become 0, 1, 2; close-on-exec ones */
-    bool tty;       /* fds[0] becomes the controlling terminal */
-    int cgroup_fds; /* AGENT_CGROUP_FD and following: "0" is written to each */
+    int fds[3];          /* become 0, 1, 2; close-on-exec ones */
+    bool tty;            /* fds[0] becomes the controlling terminal */
+    struct rlimit files; /* RLIMIT_NOFILE of the command */
+    int cgroup_fds;      /* AGENT_CGROUP_FD and following: "0" is written to each */
 };
 
 struct spawn_failure {

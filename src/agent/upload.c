@@ -11,8 +11,9 @@
 #include "gen/limits.h"
 #include "wire/connect.h"
 
-#define HELD_SIZE 65536u /* bytes gathered for one write: small files come in several pieces too   \
-                          */
+#define HELD_SIZE                                                                                  \
+    65536u /* bytes gathered for one write: small files come in several pieces too                 \
+            */
 
 struct upload {
     int fd;

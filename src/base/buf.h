@@ -36,7 +36,8 @@ void buf_consume(struct buf *b, size_t n);
 
 static inline struct str buf_str(const struct buf *b)
 {
-    return str_make(b->p + b->at, b->len - b->at);
+    /* NULL plus zero is undefined */
+    return str_make(b->p ? b->p + b->at : NULL, b->len - b->at);
 }
 static inline size_t buf_used(const struct buf *b) { return b->len - b->at; }
 

@@ -28,7 +28,8 @@ static inline bool str_starts(struct str s, struct str prefix)
 }
 static inline struct str str_skip(struct str s, size_t n)
 {
-    return n >= s.n ? (struct str){ s.p + s.n, 0 } : (struct str){ s.p + n, s.n - n };
+    size_t by = n >= s.n ? s.n : n;
+    return (struct str){ by ? s.p + by : s.p, s.n - by };
 }
 
 /* ASCII case-insensitive equality (HTTP field names, RFC 9110 5.1). */

@@ -1,0 +1,120 @@
+/* Foreign bytes of the agent: messages in both codecs, envelopes, base64, multipart, gzip, paths,
+ * ranges, signatures. The first byte chooses. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "agent/gunzip.h"
+#include "agent/path.h"
+#include "agent/range.h"
+#include "agent/schema.h"
+#include "wire/connect.h"
+#include "wire/multipart.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct message_spec *const specs[] = {
+    &schema_start_spec,  &schema_select_spec,     &schema_update_spec,  &schema_send_input_spec,
+    &schema_signal_spec, &schema_list_reply_spec, &schema_boot_spec,    &schema_stream_input_spec,
+    &schema_watch_spec,  &schema_list_dir_spec,   &schema_entry_spec,   &schema_event_reply_spec,
+    &schema_move_spec,   &schema_compose_spec,    &schema_watcher_spec,
+};
+
+/* What was understood must be printable in both codecs, and then be understood again. */
+static void fuzz_message(const struct message_spec *spec, enum message_codec codec, struct str in)
+{
+    struct arena a;
+    void *msg, *again;
+    char why[160];
+    arena_init(&a, 16u << 20);
+    if (message_parse(spec, codec, in, &a, &msg, why)) {
+        for (int out = MESSAGE_JSON; out <= MESSAGE_BINARY; out++) {
+            struct buf b;
+            buf_init(&b, 0);
+            message_put(spec, (enum message_codec)out, msg, &b);
+            bool ok = message_parse(spec, (enum message_codec)out, buf_str(&b), &a, &again, why);
+            /* JSON cannot carry times of other millennia, nor one key of a map twice */
+            assert(ok || out == MESSAGE_JSON || a.used > 8u << 20);
+            buf_deinit(&b);
+        }
+    }
+    arena_deinit(&a);
+}
+
+static void fuzz_small(struct str in)
+{
+    struct arena a;
+    struct str out;
+    uint8_t flags;
+    size_t used;
+    struct user user = { .home = STR("/home/u") };
+    arena_init(&a, 1u << 20);
+    if (connect_envelope_parse(in, 1000, &flags, &out, &used) == CONNECT_DONE)
+        assert(used <= in.n && out.n <= 1000);
+    if (connect_base64_parse(&a, in, &out))
+        assert(out.n <= in.n);
+    if (!memchr(in.p ? in.p : "", 0, in.n) &&
+        path_resolve(&a, in, &user, STR(""), &out) == PATH_DONE)
+        assert(out.p[0] == '/' && out.p[out.n] == 0 && path_name(out).n && path_parent(out).n);
+    (void)gunzip_all(&a, in, 100000, &out);
+    struct buf b;
+    buf_init(&b, 0);
+    connect_string_put(&b, in);
+    assert(buf_used(&b) >= in.n + 2);
+    buf_deinit(&b);
+    arena_deinit(&a);
+}
+
+/* However the body is cut, the same must come out. */
+static uint64_t multipart_sum(struct str in, size_t step)
+{
+    struct multipart m;
+    uint64_t sum = 0;
+    enum multipart_event e = MULTIPART_MORE;
+    if (!multipart_init(&m, STR("multipart/form-data; boundary=xx")))
+        abort();
+    while (in.n && e != MULTIPART_BAD) {
+        struct str piece = str_make(in.p, step < in.n ? step : in.n);
+        in = str_skip(in, piece.n);
+        do {
+            e = multipart_step(&m, &piece);
+            if (e == MULTIPART_DATA)
+                for (size_t i = 0; i < m.data.n; i++)
+                    sum = sum * 31 + (unsigned char)m.data.p[i];
+            else if (e == MULTIPART_PART)
+                sum = sum * 31 + 1000 + m.name.n + m.filename.n * 7;
+            else if (e != MULTIPART_MORE)
+                sum = sum * 31 + (e == MULTIPART_DONE ? 0 : 2000 + (unsigned)e);
+        } while (e == MULTIPART_PART || e == MULTIPART_DATA || e == MULTIPART_PART_END);
+        if (e == MULTIPART_DONE)
+            break;
+    }
+    multipart_deinit(&m);
+    return sum;
+}
+
+static void fuzz_range(struct str in)
+{
+    static struct http_head h;
+    if (http_parse_request(in, &h) != HTTP_DONE)
+        return;
+    struct range r = range_decide(&h, 1000, 784111777);
+    assert(r.offset >= 0 && r.length >= 0 && r.offset + r.length <= 1000);
+    (void)range_accepts_identity(&h);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    struct str in = str_make((const char *)data + 1, size - 1);
+    size_t which = data[0], count = sizeof specs / sizeof specs[0];
+    if (which < 2 * count)
+        fuzz_message(specs[which / 2], which % 2 ? MESSAGE_BINARY : MESSAGE_JSON, in);
+    else if (which < 100)
+        fuzz_small(in);
+    else if (which < 200)
+        assert(multipart_sum(in, 1) == multipart_sum(in, which));
+    else
+        fuzz_range(in);
+    return 0;
+}
