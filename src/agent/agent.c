@@ -140,14 +140,17 @@ static int boot(struct agent *a)
     return TRACE(r);
 }
 
-static int listen_on(struct agent *a, int fd, int tag)
+static int listen_on(struct http_server *server, const struct agent *a, int tag)
 {
+    int fd = AGENT_ENVD_FD + tag;
     if (!a->is_given[tag])
         return 0;
     (void)fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
-    return TRACE(http_server_listen(a->server, fd, tag));
+    return TRACE(http_server_listen(server, fd, tag));
 }
 
+/* Programs inside have a server, and so a count of connections, of their own: they cannot keep the
+ * edge and control out. */
 static int serve(struct agent *a)
 {
     struct http_server_spec spec = { .loop = a->loop,
@@ -156,11 +159,13 @@ static int serve(struct agent *a)
                                      .conns_max = LIMIT_AGENT_CONNS,
                                      .fields = CORS_ANY CORS_EXPOSE };
     a->server = http_server_new(&spec);
-    if (!a->server)
-        return RAISE(-errno);
-    int r = listen_on(a, AGENT_ENVD_FD, AGENT_TAG_ENVD);
-    r = r ? r : listen_on(a, AGENT_HOST_FD, AGENT_TAG_HOST);
-    return r ? r : listen_on(a, AGENT_TCP_FD, AGENT_TAG_TCP);
+    spec.conns_max = LIMIT_AGENT_CONNS_INSIDE;
+    a->server_inside = http_server_new(&spec);
+    if (!a->server || !a->server_inside)
+        return RAISE(-ENOMEM);
+    int r = listen_on(a->server, a, AGENT_TAG_ENVD);
+    r = r ? r : listen_on(a->server, a, AGENT_TAG_HOST);
+    return r ? r : listen_on(a->server_inside, a, AGENT_TAG_TCP);
 }
 
 /* Nothing we were given is for the commands we start. Called before anything else is opened: a

@@ -21,7 +21,7 @@ enum agent_tag {
 
 struct agent {
     struct loop *loop;
-    struct http_server *server;
+    struct http_server *server, *server_inside;
     struct identity identity;
     struct buf frame;             /* scratch: one message being encoded */
     struct list processes, ended; /* struct process; the ended ones are kept for a while */
