@@ -111,5 +111,8 @@ const struct rest_route rest_routes[] = {
     { "HEAD", "/files", .open = true, .fn = rest_files_get },
     { "POST", "/files", .open = true, .fn = rest_files_post },
     { "POST", "/files/compose", .fn = rest_files_compose },
+    /* ours, beyond E2B: whole directories in one call */
+    { "GET", "/archive", .open = true, .fn = rest_archive_get },
+    { "PUT", "/archive", .open = true, .fn = rest_archive_put },
     { NULL, NULL, false, false, NULL },
 };

@@ -25,3 +25,5 @@ bool rest_has_token(const struct agent *a, const struct http_call *c);
 void rest_files_get(struct agent *a, struct http_call *c);
 void rest_files_post(struct agent *a, struct http_call *c);
 void rest_files_compose(struct agent *a, struct http_call *c);
+void rest_archive_get(struct agent *a, struct http_call *c);
+void rest_archive_put(struct agent *a, struct http_call *c);
