@@ -1,5 +1,5 @@
-/* Foreign bytes of the agent: messages in both codecs, envelopes, base64, multipart, gzip, paths,
- * ranges, signatures. The first byte chooses. */
+/* Foreign bytes of the agent: messages in both codecs, envelopes, base64, multipart, tar, gzip,
+ * paths, ranges, signatures. The first byte chooses. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -9,6 +9,7 @@
 #include "agent/schema.h"
 #include "wire/connect.h"
 #include "wire/multipart.h"
+#include "wire/tar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -92,6 +93,29 @@ static uint64_t multipart_sum(struct str in, size_t step)
     return sum;
 }
 
+/* However the stream is cut, the same must come out; and names never hold NUL. */
+static uint64_t tar_sum(struct str in, size_t step)
+{
+    struct tar_reader r;
+    uint64_t sum = 0;
+    enum tar_event e = TAR_MORE;
+    tar_reader_init(&r);
+    while (in.n && e != TAR_BAD && e != TAR_DONE) {
+        struct str piece = str_make(in.p, step < in.n ? step : in.n);
+        in = str_skip(in, piece.n);
+        while ((e = tar_reader_step(&r, &piece)) != TAR_MORE && e != TAR_BAD && e != TAR_DONE) {
+            if (e == TAR_ENTRY) {
+                assert(r.entry.size >= 0 && !memchr(r.entry.path.p, 0, r.entry.path.n));
+                sum = sum * 31 + r.entry.path.n + r.entry.link.n * 7 + (uint64_t)r.entry.size;
+            }
+            for (size_t i = 0; e == TAR_DATA && i < r.data.n; i++)
+                sum = sum * 31 + (unsigned char)r.data.p[i];
+        }
+    }
+    tar_reader_deinit(&r);
+    return sum;
+}
+
 static void fuzz_range(struct str in)
 {
     static struct http_head h;
@@ -112,6 +136,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_message(specs[which / 2], which % 2 ? MESSAGE_BINARY : MESSAGE_JSON, in);
     else if (which < 100)
         fuzz_small(in);
+    else if (which < 150)
+        assert(tar_sum(in, 1) == tar_sum(in, which));
     else if (which < 200)
         assert(multipart_sum(in, 1) == multipart_sum(in, which));
     else

@@ -121,6 +121,7 @@ test('a stream of input', async () => {
 
 test('a flooding command waits for a slow reader, and others do not', async () => {
   const u = new URL(base)
+  await s.commands.run('rm -f /tmp/flooded')
   const body = envelope({ process: { cmd: '/bin/sh', args: ['-c', 'yes | head -c 100000000; echo done > /tmp/flooded'] } })
   const req = http.request({ host: u.hostname, port: u.port, method: 'POST', path: '/process.Process/Start', headers: { ...authed(), ...stream, 'Content-Length': body.length } })
   const res = await new Promise((resolve) => { req.on('response', resolve); req.end(body) })
@@ -135,7 +136,7 @@ test('a flooding command waits for a slow reader, and others do not', async () =
 })
 
 test('watchers that are asked', async () => {
-  const dir = '/tmp/asked'
+  const dir = `/tmp/asked-${process.pid}`
   await unary('/filesystem.Filesystem/MakeDir', { path: dir })
   const { watcherId } = await (await unary('/filesystem.Filesystem/CreateWatcher', { path: dir, recursive: true })).json()
   await unary('/filesystem.Filesystem/MakeDir', { path: `${dir}/d` })
