@@ -1,0 +1,273 @@
+#include "engine/ns/ns_pool.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "engine/ns/ns_disk.h"
+
+#define RESTART_MS 200
+#define SWITCH_AFTER 4 /* creates in a row with disks of another size */
+
+static int janitor_open(struct ns_pool *p);
+
+static int slot_take(struct ns_pool *p, enum slot_state state)
+{
+    uint32_t count = p->host->config->slots;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = (p->next_slot + i) % count;
+        if (p->slots[slot] != SLOT_FREE)
+            continue;
+        p->slots[slot] = (unsigned char)state;
+        p->next_slot = slot + 1;
+        return (int)slot;
+    }
+    return -ENOSPC;
+}
+
+static void limits_put(struct ns_pool *p)
+{
+    msg_u64(&p->out, JK_MEMORY, p->limits.memory_bytes);
+    msg_u64(&p->out, JK_CPUS, p->limits.cpus_milli);
+    msg_u64(&p->out, JK_PIDS, p->limits.pids);
+}
+
+static bool ask(struct ns_pool *p, uint16_t verb, uint32_t slot, uint64_t size)
+{
+    msg_begin(&p->out, verb, 0, ++p->tag, 0);
+    msg_u64(&p->out, JK_SLOT, slot);
+    msg_u64(&p->out, JK_SIZE, size);
+    limits_put(p);
+    msg_end(&p->out);
+    return link_send(&p->janitor, &p->out, NULL, 0) == 0;
+}
+
+/* Fresh ones are asked for only when less than half is left: in a steady flow what comes back from
+ * ended sandboxes is enough, and cheaper (a network nobody has used needs no new namespace). */
+static void refill(struct ns_pool *p)
+{
+    if (!link_is_open(&p->janitor))
+        return;
+    if (p->ready_count + p->making_berths < (p->cap + 1) / 2)
+        while (p->ready_count + p->making_berths < p->cap) {
+            int slot = slot_take(p, SLOT_MAKING);
+            if (slot < 0)
+                break;
+            if (!ask(p, JANITOR_BERTH, (uint32_t)slot, 0)) {
+                p->slots[slot] = SLOT_FREE;
+                break;
+            }
+            p->making_berths++;
+        }
+    if (p->disk_count + p->making_disks < (p->cap + 1) / 2)
+        while (p->disk_count + p->making_disks < p->cap && ask(p, JANITOR_DISK, 0, p->disk_size))
+            p->making_disks++;
+}
+
+/* -- answers -- */
+
+static bool limits_match(const struct msg *m, const struct cgroup_limits *l)
+{
+    uint64_t memory, cpus, pids;
+    return msg_get_u64(m, JK_MEMORY, &memory) && msg_get_u64(m, JK_CPUS, &cpus) &&
+           msg_get_u64(m, JK_PIDS, &pids) && memory == l->memory_bytes && cpus == l->cpus_milli &&
+           pids == l->pids;
+}
+
+static void berth_add(struct ns_pool *p, const struct msg *m, uint32_t slot, int *fds, int count)
+{
+    uint64_t mask;
+    struct berth b;
+    berth_init(&b);
+    b.slot = slot;
+    (void)msg_get_u64(m, JK_MASK, &mask);
+    (void)ns_berth_unpack(&b, fds, count, mask);
+    if (!limits_match(m, &p->limits))
+        (void)cgroup_limit(&p->host->cgroups, slot, &p->limits);
+    p->slots[slot] = SLOT_READY;
+    p->ready[p->ready_count++] = b;
+}
+
+static void on_message(struct link *k, const struct msg *m, int *fds, int count)
+{
+    struct ns_pool *p = k->data;
+    uint64_t slot = 0, size = 0, has = 0;
+    (void)msg_get_u64(m, JK_SLOT, &slot);
+    (void)msg_get_u64(m, JK_SIZE, &size);
+    (void)msg_get_u64(m, JK_HAS, &has);
+    if (slot >= p->host->config->slots)
+        return;
+    int at = 0;
+    if ((has & JANITOR_HAS_DISK) && at < count && size == p->disk_size &&
+        p->disk_count < p->cap * 2)
+        p->disks[p->disk_count++] = TAKE_FD(fds[at]);
+    at += has & JANITOR_HAS_DISK ? 1 : 0;
+    if (m->verb == JANITOR_DISK && p->making_disks)
+        p->making_disks--;
+    if (m->verb == JANITOR_BERTH && p->making_berths)
+        p->making_berths--;
+    if (m->verb == JANITOR_DISK)
+        return;
+    if (m->status < 0 && m->verb == JANITOR_RETIRE) {
+        (void)ask(p, JANITOR_RETIRE, (uint32_t)slot, 0); /* something is still dying in there */
+        return;
+    }
+    p->slots[slot] = SLOT_FREE;
+    if ((has & JANITOR_HAS_BERTH) && p->ready_count < p->cap * 2)
+        berth_add(p, m, (uint32_t)slot, fds + at, count - at);
+}
+
+static void on_restart(struct loop_timer *t)
+{
+    struct ns_pool *p = t->data;
+    if (janitor_open(p) < 0)
+        (void)loop_timer_start(p->loop, &p->restart, RESTART_MS);
+}
+
+static void on_closed(struct link *k)
+{
+    struct ns_pool *p = k->data;
+    log_warn("the janitor process ended; starting another");
+    p->making_berths = p->making_disks = 0;
+    (void)loop_timer_start(p->loop, &p->restart, RESTART_MS);
+}
+
+static int janitor_open(struct ns_pool *p)
+{
+    static const struct link_ops ops = { on_message, on_closed };
+    int fd = ns_janitor_start(p->host);
+    int r = fd < 0 ? fd : link_open(&p->janitor, p->loop, fd, &ops, p);
+    if (r < 0)
+        return TRACE(r);
+    /* What the last one had in hand is half done: have it cleared. */
+    for (uint32_t i = 0; i < p->host->config->slots; i++)
+        if (p->slots[i] == SLOT_MAKING || p->slots[i] == SLOT_RETIRING) {
+            p->slots[i] = SLOT_RETIRING;
+            (void)ask(p, JANITOR_RETIRE, i, 0);
+        }
+    if (p->disk_size)
+        refill(p);
+    return 0;
+}
+
+/* -- the pool -- */
+
+int ns_pool_init(struct ns_pool *p, const struct ns_host *h, struct loop *l)
+{
+    *p = (struct ns_pool){ .host = h, .loop = l, .cap = h->config->pool };
+    p->restart = (struct loop_timer){ .fn = on_restart, .data = p };
+    buf_init(&p->out, 65536);
+    p->slots = calloc(h->config->slots, 1);
+    p->ready = calloc(p->cap * 2 + 1, sizeof *p->ready);
+    p->disks = calloc(p->cap * 2 + 1, sizeof *p->disks);
+    if (!p->slots || !p->ready || !p->disks)
+        return RAISE(-ENOMEM);
+    return TRACE(janitor_open(p));
+}
+
+void ns_pool_deinit(struct ns_pool *p)
+{
+    loop_timer_cancel(&p->restart);
+    link_close(&p->janitor);
+    while (p->ready_count) {
+        struct berth *b = &p->ready[--p->ready_count];
+        berth_deinit(b);
+        (void)ns_berth_clear(p->host, b->slot);
+    }
+    while (p->disk_count)
+        fd_closep(&p->disks[--p->disk_count]);
+    free(p->slots);
+    free(p->ready);
+    free(p->disks);
+    buf_deinit(&p->out);
+}
+
+bool ns_pool_adopt(struct ns_pool *p, uint32_t slot)
+{
+    if (slot >= p->host->config->slots || p->slots[slot] != SLOT_FREE)
+        return false;
+    p->slots[slot] = SLOT_USED;
+    return true;
+}
+
+bool ns_pool_is_used(const struct ns_pool *p, uint32_t slot)
+{
+    return slot < p->host->config->slots && p->slots[slot] != SLOT_FREE;
+}
+
+void ns_pool_fill(struct ns_pool *p, const struct cgroup_limits *limits, uint64_t disk_size)
+{
+    p->limits = *limits;
+    p->disk_size = disk_size;
+    refill(p);
+}
+
+int ns_pool_berth(struct ns_pool *p, const struct cgroup_limits *limits, struct berth *out)
+{
+    bool same = memcmp(limits, &p->limits, sizeof *limits) == 0;
+    int r = 0;
+    if (p->ready_count) {
+        *out = p->ready[--p->ready_count];
+        if (!same)
+            r = cgroup_limit(&p->host->cgroups, out->slot, limits);
+    } else {
+        int slot = slot_take(p, SLOT_USED);
+        if (slot < 0)
+            return slot;
+        r = ns_berth_make(p->host, (uint32_t)slot, -1, limits, out);
+        if (r < 0)
+            out->slot = (uint32_t)slot;
+    }
+    p->slots[out->slot] = SLOT_USED;
+    if (r < 0) {
+        berth_deinit(out);
+        ns_pool_retire(p, out->slot, -1, 0, -1);
+    }
+    refill(p);
+    return TRACE(r);
+}
+
+static void disk_size_learn(struct ns_pool *p, uint64_t size)
+{
+    p->other_sizes = size == p->disk_size ? 0 : p->other_sizes + 1;
+    if (p->other_sizes < SWITCH_AFTER)
+        return;
+    p->other_sizes = 0;
+    p->disk_size = size;
+    while (p->disk_count)
+        fd_closep(&p->disks[--p->disk_count]);
+}
+
+int ns_pool_disk(struct ns_pool *p, uint64_t size)
+{
+    disk_size_learn(p, size);
+    int disk = size == p->disk_size && p->disk_count ? p->disks[--p->disk_count]
+                                                     : ns_disk_make(p->host, size);
+    refill(p);
+    return TRACE(disk);
+}
+
+void ns_pool_retire(struct ns_pool *p, uint32_t slot, int disk_, uint64_t disk_size, int netns_)
+{
+    CLEANUP(fd_closep) int disk = disk_;
+    CLEANUP(fd_closep) int netns = netns_;
+    int fds[2], count = 0;
+    uint64_t has = 0;
+    bool room = p->ready_count + p->making_berths < p->cap;
+    p->slots[slot] = SLOT_RETIRING;
+    if (disk >= 0) {
+        fds[count++] = disk;
+        has |= JANITOR_HAS_DISK;
+    }
+    if (netns >= 0) {
+        fds[count++] = netns;
+        has |= JANITOR_HAS_NET;
+    }
+    msg_begin(&p->out, JANITOR_RETIRE, 0, ++p->tag, 0);
+    msg_u64(&p->out, JK_SLOT, slot);
+    msg_u64(&p->out, JK_SIZE, disk_size);
+    msg_u64(&p->out, JK_HAS, has);
+    msg_u64(&p->out, JK_REMAKE, room ? 1 : 0);
+    limits_put(p);
+    msg_end(&p->out);
+    (void)link_send(&p->janitor, &p->out, fds, count);
+}

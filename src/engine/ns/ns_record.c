@@ -1,0 +1,65 @@
+#include "engine/ns/ns_record.h"
+
+#include <fcntl.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "os/os_file.h"
+
+#define NAME "record"
+#define TEXT_SIZE 512
+
+int ns_record_save(int dir, const struct ns_record *r)
+{
+    char text[TEXT_SIZE];
+    int n = snprintf(text, sizeof text,
+                     "id=%s\npid=%d\nstart=%llu\nboot_id=%s\nslot=%u\ndisk=%llu\nwhole=1\n", r->id,
+                     (int)r->pid, (unsigned long long)r->start_ticks, r->boot_id, r->slot,
+                     (unsigned long long)r->disk_bytes);
+    if (n < 0 || (size_t)n >= sizeof text)
+        return RAISE(-EMSGSIZE);
+    /* No rename: a record cut short lacks "whole", and its sandbox has not been let go. */
+    return TRACE(file_save(dir, NAME, 0600, str_make(text, (size_t)n)));
+}
+
+int ns_record_ready(int dir)
+{
+    CLEANUP(fd_closep) int fd = openat(dir, NAME, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 || write(fd, "ready=1\n", 8) != 8 ? RAISE(-errno) : 0;
+}
+
+int ns_record_load(int dir, struct ns_record *r)
+{
+    char text[TEXT_SIZE];
+    *r = (struct ns_record){ 0 };
+    ssize_t n = file_get(dir, NAME, text, sizeof text);
+    if (n < 0)
+        return (int)n;
+    struct str rest = str_make(text, (size_t)n), line, key, value;
+    bool ok = true, whole = false;
+    uint64_t pid = 0, slot = 0, flag = 0;
+    while (rest.n && ok) {
+        (void)str_cut(rest, '\n', &line, &rest);
+        if (!str_cut(line, '=', &key, &value))
+            ok = false;
+        else if (str_eq(key, STR("id")))
+            ok = str_copy(value, r->id, sizeof r->id);
+        else if (str_eq(key, STR("pid")))
+            ok = str_to_u64(value, 1u << 22, &pid);
+        else if (str_eq(key, STR("start")))
+            ok = str_to_u64(value, UINT64_MAX, &r->start_ticks);
+        else if (str_eq(key, STR("boot_id")))
+            ok = str_copy(value, r->boot_id, sizeof r->boot_id);
+        else if (str_eq(key, STR("slot")))
+            ok = str_to_u64(value, UINT32_MAX, &slot);
+        else if (str_eq(key, STR("disk")))
+            ok = str_to_u64(value, UINT64_MAX, &r->disk_bytes);
+        else if (str_eq(key, STR("whole")))
+            whole = str_to_u64(value, 1, &flag) && flag == 1;
+        else if (str_eq(key, STR("ready")))
+            r->ready = str_to_u64(value, 1, &flag) && flag == 1;
+    }
+    r->pid = (pid_t)pid;
+    r->slot = (uint32_t)slot;
+    return ok && whole && r->pid > 1 ? 0 : -EBADMSG;
+}

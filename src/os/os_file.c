@@ -1,0 +1,195 @@
+#include "os/os_file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+int file_put(int dir, const char *path, struct str text)
+{
+    CLEANUP(fd_closep) int fd = openat(dir, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = write(fd, text.p, text.n);
+    return n < 0 ? -errno : (size_t)n == text.n ? 0 : -EIO;
+}
+
+int file_putf(int dir, const char *path, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= sizeof text)
+        return RAISE(-EMSGSIZE);
+    return file_put(dir, path, str_make(text, (size_t)n));
+}
+
+int file_save(int dir, const char *path, mode_t mode, struct str text)
+{
+    CLEANUP(fd_closep)
+    int fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0)
+        return RAISE(-errno);
+    for (size_t at = 0; at < text.n;) {
+        ssize_t n = write(fd, text.p + at, text.n - at);
+        if (n < 0)
+            return RAISE(-errno);
+        at += (size_t)n;
+    }
+    return fchmod(fd, mode) < 0 ? RAISE(-errno) : 0; /* the umask may have taken bits */
+}
+
+ssize_t file_get(int dir, const char *path, char *out, size_t size)
+{
+    CLEANUP(fd_closep) int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    size_t at = 0;
+    while (at < size - 1) {
+        ssize_t n = read(fd, out + at, size - 1 - at);
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        at += (size_t)n;
+    }
+    out[at] = 0;
+    return (ssize_t)at;
+}
+
+int file_get_u64(int dir, const char *path, uint64_t *out)
+{
+    char text[64];
+    ssize_t n = file_get(dir, path, text, sizeof text);
+    if (n < 0)
+        return (int)n;
+    struct str s = str_make(text, (size_t)n);
+    s.n = str_find(s, '\n');
+    if (str_eq(s, STR("max"))) {
+        *out = UINT64_MAX;
+        return 0;
+    }
+    return str_to_u64(s, UINT64_MAX, out) ? 0 : -EBADMSG;
+}
+
+int file_get_key(int dir, const char *path, const char *key, uint64_t *out)
+{
+    char text[8192];
+    ssize_t n = file_get(dir, path, text, sizeof text);
+    if (n < 0)
+        return (int)n;
+    struct str rest = str_make(text, (size_t)n), line;
+    while (rest.n) {
+        (void)str_cut(rest, '\n', &line, &rest);
+        struct str name, value;
+        if (str_cut(line, ' ', &name, &value) && str_eq(name, str_of(key)))
+            return str_to_u64(str_trim(value), UINT64_MAX, out) ? 0 : -EBADMSG;
+    }
+    return -ENOENT;
+}
+
+int file_mkdir(int dir, const char *path, mode_t mode)
+{
+    if (mkdirat(dir, path, mode) == 0 || errno == EEXIST)
+        return 0;
+    return RAISE(-errno);
+}
+
+int file_mkdirs(const char *path, mode_t mode)
+{
+    char part[4096];
+    if (!str_copy(str_of(path), part, sizeof part))
+        return RAISE(-ENAMETOOLONG);
+    for (char *p = part + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        int r = file_mkdir(AT_FDCWD, part, mode);
+        if (r < 0)
+            return TRACE(r);
+        *p = '/';
+    }
+    return TRACE(file_mkdir(AT_FDCWD, part, mode));
+}
+
+/* Depth is bounded by the caller's file system: a sandbox's tree may be as deep as it likes, so
+ * what is too deep for the descriptors of one process is reported, not followed forever. */
+#define TREE_DEPTH 256
+
+static int tree_empty(int fd, dev_t dev, int depth)
+{
+    int worst = depth > TREE_DEPTH ? -ELOOP : 0;
+    CLEANUP(dir_closep) DIR *d = fdopendir(fd);
+    if (!d) {
+        (void)close(fd);
+        return RAISE(-errno);
+    }
+    for (struct dirent *e; worst != -ELOOP && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (unlinkat(dirfd(d), e->d_name, 0) == 0 || errno == ENOENT)
+            continue;
+        if (errno != EISDIR && errno != EPERM) {
+            worst = worst ? worst : -errno;
+            continue;
+        }
+        int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+        if (sub < 0 || fstat(sub, &st) < 0 || st.st_dev != dev) {
+            worst = worst ? worst : sub < 0 ? -errno : -EXDEV;
+            fd_closep(&sub);
+            continue;
+        }
+        int r = tree_empty(sub, dev, depth + 1);
+        if (r == 0 && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0)
+            r = -errno;
+        worst = worst ? worst : r;
+    }
+    return worst;
+}
+
+int file_remove_tree(int dir, const char *name)
+{
+    if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0)
+        return errno == ENOENT ? 0 : RAISE(-errno);
+    if (fstat(fd, &st) < 0) {
+        (void)close(fd);
+        return RAISE(-errno);
+    }
+    int r = tree_empty(fd, st.st_dev, 0);
+    if (r < 0)
+        return TRACE(r);
+    return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? RAISE(-errno) : 0;
+}
+
+int file_copy_sparse(int from, int to)
+{
+    struct stat st;
+    if (fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0)
+        return RAISE(-errno);
+    for (off_t at = 0; at < st.st_size;) {
+        off_t data = lseek(from, at, SEEK_DATA);
+        if (data < 0)
+            return errno == ENXIO ? 0 : RAISE(-errno); /* only a hole is left */
+        off_t hole = lseek(from, data, SEEK_HOLE);
+        if (hole < 0)
+            return RAISE(-errno);
+        for (at = data; at < hole;) {
+            loff_t in = at, out = at;
+            ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(hole - at), 0);
+            if (n <= 0)
+                return RAISE(n < 0 ? -errno : -EIO);
+            at += n;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* Processes, seen from outside: who is it really, and namespaces to hold. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROC_BOOT_ID_SIZE 40
+
+/* Start time of `pid` in clock ticks since boot (/proc/PID/stat field 22): with the host's boot id
+ * it names a process for good. 0 or a negative errno. */
+int proc_start_time(pid_t pid, uint64_t *ticks);
+
+/* /proc/sys/kernel/random/boot_id of the host, without the newline. 0 or a negative errno. */
+int proc_boot_id(char out[PROC_BOOT_ID_SIZE]);
+
+/* A descriptor of namespace `kind` ("net", "user" ...) of `pid`; 0 is the calling process.
+ * Negative errno on failure. */
+int proc_namespace(pid_t pid, const char *kind);
+
+/* A user namespace whose ids 0..count-1 are base..base+count-1 outside, held by nothing but the
+ * returned descriptor. Negative errno on failure. */
+int proc_userns_new(uint32_t base, uint32_t count);
+
+/* Writes the maps of a child just cloned into a new user namespace. 0 or a negative errno. */
+int proc_map_ids(pid_t pid, uint32_t base, uint32_t count);
