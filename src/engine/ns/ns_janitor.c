@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/ns/ns_disk.h"
-#include "os/os_file.h"
 #include "os/os_sys.h"
 
 #define PRIORITY 5
@@ -56,7 +55,7 @@ static struct cgroup_limits limits_get(const struct msg *m)
 /* Everything of a reply: what was made goes along and is closed here. */
 struct result {
     int status;
-    uint64_t slot, size;
+    uint64_t slot, size, remake;
     struct berth berth;
     bool has_berth;
     int disk;
@@ -80,6 +79,7 @@ static void reply(struct janitor *j, const struct msg *m, struct result *r)
     msg_u64(&j->out, JK_SIZE, r->size);
     msg_u64(&j->out, JK_HAS, has);
     msg_u64(&j->out, JK_MASK, mask);
+    msg_u64(&j->out, JK_REMAKE, r->remake);
     msg_u64(&j->out, JK_MEMORY, l.memory_bytes);
     msg_u64(&j->out, JK_CPUS, l.cpus_milli);
     msg_u64(&j->out, JK_PIDS, l.pids);
@@ -103,12 +103,8 @@ static void do_disk(struct janitor *j, struct result *r)
     r->status = r->disk < 0 ? r->disk : 0;
 }
 
-static int clear(struct janitor *j, const struct msg *m, uint32_t slot)
+static int clear(struct janitor *j, uint32_t slot)
 {
-    struct str id;
-    char name[64];
-    if (msg_get_str(m, JK_ID, &id) && id.n && str_copy(id, name, sizeof name))
-        (void)file_remove_tree(j->host.sandboxes, name);
     int r = -EBUSY;
     for (int i = 0; i < BUSY_TRIES && r == -EBUSY; i++) {
         r = ns_berth_clear(&j->host, slot);
@@ -120,9 +116,9 @@ static int clear(struct janitor *j, const struct msg *m, uint32_t slot)
 
 static void do_retire(struct janitor *j, const struct msg *m, int *fds, int count, struct result *r)
 {
-    uint64_t has = 0, remake = 0;
+    uint64_t has = 0;
     (void)msg_get_u64(m, JK_HAS, &has);
-    (void)msg_get_u64(m, JK_REMAKE, &remake);
+    (void)msg_get_u64(m, JK_REMAKE, &r->remake);
     int at = 0;
     CLEANUP(fd_closep) int disk = -1;
     CLEANUP(fd_closep) int net = -1;
@@ -130,16 +126,17 @@ static void do_retire(struct janitor *j, const struct msg *m, int *fds, int coun
         disk = TAKE_FD(fds[at++]);
     if ((has & JANITOR_HAS_NET) && at < count)
         net = TAKE_FD(fds[at++]);
-    r->status = clear(j, m, (uint32_t)r->slot);
+    r->status = clear(j, (uint32_t)r->slot);
     if (r->status < 0) {
         log_warn("slot %u: cannot be cleared: %s", (unsigned)r->slot, strerror(-r->status));
         return;
     }
-    if (!remake)
-        return;
-    struct cgroup_limits l = limits_get(m);
-    r->has_berth = ns_berth_make(&j->host, (uint32_t)r->slot, TAKE_FD(net), &l, &r->berth) == 0;
-    if (disk >= 0 && ns_disk_wipe(disk) == 0)
+    if (r->remake & JANITOR_HAS_BERTH) {
+        struct cgroup_limits l = limits_get(m);
+        int e = ns_berth_make(&j->host, (uint32_t)r->slot, TAKE_FD(net), &l, &r->berth);
+        r->has_berth = e == 0;
+    }
+    if ((r->remake & JANITOR_HAS_DISK) && disk >= 0 && ns_disk_wipe(disk) == 0)
         r->disk = TAKE_FD(disk);
 }
 

@@ -101,9 +101,11 @@ static void on_message(struct link *k, const struct msg *m, int *fds, int count)
         p->disk_count < p->cap * 2)
         p->disks[p->disk_count++] = TAKE_FD(fds[at]);
     at += has & JANITOR_HAS_DISK ? 1 : 0;
-    if (m->verb == JANITOR_DISK && p->making_disks)
+    uint64_t remake = 0;
+    (void)msg_get_u64(m, JK_REMAKE, &remake);
+    if ((m->verb == JANITOR_DISK || (remake & JANITOR_HAS_DISK)) && p->making_disks)
         p->making_disks--;
-    if (m->verb == JANITOR_BERTH && p->making_berths)
+    if ((m->verb == JANITOR_BERTH || (remake & JANITOR_HAS_BERTH)) && p->making_berths)
         p->making_berths--;
     if (m->verb == JANITOR_DISK)
         return;
@@ -252,7 +254,7 @@ void ns_pool_retire(struct ns_pool *p, uint32_t slot, int disk_, uint64_t disk_s
     CLEANUP(fd_closep) int netns = netns_;
     int fds[2], count = 0;
     uint64_t has = 0;
-    bool room = p->ready_count + p->making_berths < p->cap;
+    uint64_t remake = 0;
     p->slots[slot] = SLOT_RETIRING;
     if (disk >= 0) {
         fds[count++] = disk;
@@ -262,12 +264,19 @@ void ns_pool_retire(struct ns_pool *p, uint32_t slot, int disk_, uint64_t disk_s
         fds[count++] = netns;
         has |= JANITOR_HAS_NET;
     }
+    if (p->ready_count + p->making_berths < p->cap)
+        remake |= JANITOR_HAS_BERTH;
+    if (disk >= 0 && disk_size == p->disk_size && p->disk_count + p->making_disks < p->cap)
+        remake |= JANITOR_HAS_DISK;
     msg_begin(&p->out, JANITOR_RETIRE, 0, ++p->tag, 0);
     msg_u64(&p->out, JK_SLOT, slot);
     msg_u64(&p->out, JK_SIZE, disk_size);
     msg_u64(&p->out, JK_HAS, has);
-    msg_u64(&p->out, JK_REMAKE, room ? 1 : 0);
+    msg_u64(&p->out, JK_REMAKE, remake);
     limits_put(p);
     msg_end(&p->out);
-    (void)link_send(&p->janitor, &p->out, fds, count);
+    if (link_send(&p->janitor, &p->out, fds, count) < 0)
+        return; /* no janitor: the next one is told of the slot */
+    p->making_berths += remake & JANITOR_HAS_BERTH ? 1 : 0;
+    p->making_disks += remake & JANITOR_HAS_DISK ? 1 : 0;
 }
