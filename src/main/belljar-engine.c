@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "engine/engine.h"
 
-enum kind { TEXT, NUMBER32, NUMBER64, FLAG, IGNORED };
+enum kind { TEXT, NUMBER32, NUMBER64, MEBIBYTES, FLAG, IGNORED };
 
 static const struct option {
     const char *name;
@@ -24,10 +24,10 @@ static const struct option {
     { "uid-base", NUMBER32, offsetof(struct engine_config, uid_base) },
     { "slots", NUMBER32, offsetof(struct engine_config, slots) },
     { "pool", NUMBER32, offsetof(struct engine_config, pool) },
-    { "memory", NUMBER64, offsetof(struct engine_config, typical.memory_bytes) },
+    { "memory-mb", MEBIBYTES, offsetof(struct engine_config, typical.memory_bytes) },
     { "cpus-milli", NUMBER64, offsetof(struct engine_config, typical.cpus_milli) },
     { "pids", NUMBER64, offsetof(struct engine_config, typical.pids) },
-    { "disk", NUMBER64, offsetof(struct engine_config, typical_disk) },
+    { "disk-mb", MEBIBYTES, offsetof(struct engine_config, typical_disk) },
     { "overlay-paths", FLAG, offsetof(struct engine_config, overlay_paths) },
     { "domain", IGNORED, 0 },
 };
@@ -49,6 +49,8 @@ static bool option_set(struct engine_config *c, const char *name, const char *va
             *(uint32_t *)(void *)at = (uint32_t)number;
         else if (o->kind == NUMBER64)
             *(uint64_t *)(void *)at = number;
+        else if (o->kind == MEBIBYTES)
+            *(uint64_t *)(void *)at = number << 20;
         else if (o->kind == FLAG)
             *(bool *)(void *)at = number != 0;
         return true;

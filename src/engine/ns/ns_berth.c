@@ -181,6 +181,7 @@ int ns_berth_make(const struct ns_host *h, uint32_t slot, int netns,
 {
     berth_init(out);
     out->slot = slot;
+    out->limits = *limits;
     int r = make(h, netns, limits, out);
     if (r < 0) {
         berth_deinit(out);

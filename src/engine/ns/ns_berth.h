@@ -19,7 +19,8 @@ enum berth_fd {
 
 struct berth {
     uint32_t slot;
-    int fds[BERTH_FDS]; /* -1: none */
+    struct cgroup_limits limits; /* as written into its groups */
+    int fds[BERTH_FDS];          /* -1: none */
 };
 
 void berth_init(struct berth *b);

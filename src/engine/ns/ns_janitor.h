@@ -13,9 +13,9 @@ enum janitor_verb {
     JANITOR_BERTH =
         1,          /* make a berth: JK_SLOT, limits -> the same with its descriptors, or status */
     JANITOR_DISK,   /* make a disk: JK_SIZE -> the disk */
-    JANITOR_RETIRE,    /* clean up after a sandbox: JK_SLOT, JK_SIZE of the disk; JK_HAS tells which
-                          descriptors come along (disk, network); JK_REMAKE what to make anew of
-                          them (berth, disk) -> JK_REMAKE, and JK_HAS for what was made */
+    JANITOR_RETIRE, /* clean up after a sandbox: JK_SLOT, JK_SIZE of the disk; JK_HAS tells which
+                       descriptors come along (disk, network); JK_REMAKE what to make anew of
+                       them (berth, disk) -> JK_REMAKE, and JK_HAS for what was made */
 };
 enum janitor_key {
     JK_SLOT = 1,

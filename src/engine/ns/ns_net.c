@@ -137,7 +137,8 @@ static void settings_inside(void)
     /* No IPv6 on what comes later (eth0): no router solicitations, no addresses of its own. On lo
      * it stays, for programs that bind ::1. */
     (void)file_put(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", STR("1"));
-    (void)file_put(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", STR("0 65535"));
+    /* The namespace is the host's: the range is of host ids, which every sandbox has its own of. */
+    (void)file_put(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", STR("0 2147483647"));
     (void)file_put(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", STR("0"));
 }
 

@@ -65,12 +65,13 @@ static void refill(struct ns_pool *p)
 
 /* -- answers -- */
 
-static bool limits_match(const struct msg *m, const struct cgroup_limits *l)
+static struct cgroup_limits limits_get(const struct msg *m)
 {
-    uint64_t memory, cpus, pids;
-    return msg_get_u64(m, JK_MEMORY, &memory) && msg_get_u64(m, JK_CPUS, &cpus) &&
-           msg_get_u64(m, JK_PIDS, &pids) && memory == l->memory_bytes && cpus == l->cpus_milli &&
-           pids == l->pids;
+    struct cgroup_limits l;
+    (void)msg_get_u64(m, JK_MEMORY, &l.memory_bytes);
+    (void)msg_get_u64(m, JK_CPUS, &l.cpus_milli);
+    (void)msg_get_u64(m, JK_PIDS, &l.pids);
+    return l;
 }
 
 static void berth_add(struct ns_pool *p, const struct msg *m, uint32_t slot, int *fds, int count)
@@ -81,8 +82,7 @@ static void berth_add(struct ns_pool *p, const struct msg *m, uint32_t slot, int
     b.slot = slot;
     (void)msg_get_u64(m, JK_MASK, &mask);
     (void)ns_berth_unpack(&b, fds, count, mask);
-    if (!limits_match(m, &p->limits))
-        (void)cgroup_limit(&p->host->cgroups, slot, &p->limits);
+    b.limits = limits_get(m);
     p->slots[slot] = SLOT_READY;
     p->ready[p->ready_count++] = b;
 }
@@ -205,11 +205,11 @@ void ns_pool_fill(struct ns_pool *p, const struct cgroup_limits *limits, uint64_
 
 int ns_pool_berth(struct ns_pool *p, const struct cgroup_limits *limits, struct berth *out)
 {
-    bool same = memcmp(limits, &p->limits, sizeof *limits) == 0;
     int r = 0;
+    p->limits = *limits; /* what is made from now on is for sandboxes like this one */
     if (p->ready_count) {
         *out = p->ready[--p->ready_count];
-        if (!same)
+        if (memcmp(limits, &out->limits, sizeof *limits) != 0)
             r = cgroup_limit(&p->host->cgroups, out->slot, limits);
     } else {
         int slot = slot_take(p, SLOT_USED);
