@@ -75,7 +75,7 @@ struct edge_up {
     struct list link;       /* in route->idle while idle */
     uint16_t port;
     int fd;
-    bool is_v6, tried_v4, is_connecting, is_reused;
+    bool is_v6, is_connecting, is_reused;
     struct loop_fd watch;
     struct loop_timer timer; /* idle: how long it is kept */
     struct buf out;          /* bytes for the sandbox */
@@ -102,11 +102,11 @@ void edge_ports_deinit(struct edge *e);
 /* edge_upstream.c */
 /* An idle connection to the port, or NULL. */
 struct edge_up *edge_up_reuse(struct edge_route *r, uint16_t port);
-/* Starts connecting. `fd`: a socket from edge_port_get (taken), or -1 for envd. NULL with errno:
- * ECONNREFUSED when nothing listens. */
+/* Starts connecting. `fd`: a socket from edge_port_get (taken), or -1 for envd. `to_v6`: to ::1
+ * rather than 127.0.0.1. NULL with errno: ECONNREFUSED when nothing listens. */
 struct edge_up *edge_up_connect(struct edge *e, struct edge_route *r, uint16_t port, int fd,
-                                bool is_v6);
-/* The connect of `up` finished or failed: 0, 1 (still connecting), or a negative errno. */
+                                bool is_v6, bool to_v6);
+/* The connect of `up` has ended: 0 or a negative errno. */
 int edge_up_connected(struct edge_up *up);
 void edge_up_keep(struct edge_up *up); /* gives it back for the next request */
 void edge_up_close(struct edge_up *up);

@@ -54,6 +54,7 @@ struct edge_conn {
     bool to_head, keep_alive, is_answered, sent_body, html;
     bool head_started; /* part of a head came: it has until the timer */
     uint32_t tries;
+    bool to_v6; /* this attempt is for ::1 */
 };
 
 struct edge_conn *edge_conn_of_route(struct list *l)
@@ -68,6 +69,7 @@ struct edge_conn *edge_conn_of_wait(struct list *l)
 static void client_input(struct edge_conn *c);
 static void conn_update(struct edge_conn *c);
 static void dial(struct edge_conn *c);
+static void dial_failed(struct edge_conn *c, int err, bool is_v6);
 
 /* -- end -- */
 
@@ -373,14 +375,13 @@ void edge_conn_on_up(struct edge_conn *c, uint32_t events)
 {
     if (c->state == CONN_CONNECT) {
         int r = edge_up_connected(c->up);
-        if (r == 1)
-            return;
         if (r == 0) {
             exchange_begin(c);
         } else {
+            bool is_v6 = c->up->is_v6;
             edge_up_close(c->up);
             c->up = NULL;
-            edge_conn_port(c, r);
+            dial_failed(c, r, is_v6);
         }
     } else {
         if ((events & EPOLLOUT) && !flush(c->up->fd, &c->up->out)) {
@@ -398,8 +399,17 @@ void edge_conn_on_up(struct edge_conn *c, uint32_t events)
 /* -- reaching the sandbox -- */
 
 /* Not reachable this time: again, or the answer that says so. */
-static void dial_failed(struct edge_conn *c, int err)
+static void dial_failed(struct edge_conn *c, int err, bool is_v6)
 {
+    bool was_v6 = c->to_v6;
+    c->to_v6 = false;
+    if (was_v6)
+        err = -ECONNREFUSED; /* whatever IPv6 said, nothing listens on either */
+    if (err == -ECONNREFUSED && is_v6 && !was_v6) {
+        c->to_v6 = true; /* a server on ::1 only */
+        dial(c);
+        return;
+    }
     bool again = err == -ECONNREFUSED || err == -EAGAIN || err == -ENOTCONN;
     if (again && c->tries < RETRIES) {
         (void)loop_timer_start(c->edge->loop, &c->timer, retry_ms[c->tries++]);
@@ -417,7 +427,7 @@ static void dial(struct edge_conn *c)
 {
     bool is_v6 = false;
     int fd = -1;
-    c->up = c->tries ? NULL : edge_up_reuse(c->route, c->port);
+    c->up = c->tries || c->to_v6 ? NULL : edge_up_reuse(c->route, c->port);
     if (c->up) {
         exchange_begin(c);
         return;
@@ -429,13 +439,13 @@ static void dial(struct edge_conn *c)
             return;
         }
         if (fd < 0) {
-            dial_failed(c, fd);
+            dial_failed(c, fd, false);
             return;
         }
     }
-    c->up = edge_up_connect(c->edge, c->route, c->port, fd, is_v6);
+    c->up = edge_up_connect(c->edge, c->route, c->port, fd, is_v6, c->to_v6);
     if (!c->up) {
-        dial_failed(c, -errno);
+        dial_failed(c, -errno, is_v6);
         return;
     }
     c->up->conn = c;
@@ -448,7 +458,7 @@ void edge_conn_port(struct edge_conn *c, int err)
     if (c->state != CONN_CONNECT)
         return;
     if (err < 0)
-        dial_failed(c, err);
+        dial_failed(c, err, false);
     else
         dial(c);
     client_input(c);
@@ -527,6 +537,7 @@ static void request_begin(struct edge_conn *c, const struct http_head *h, struct
     c->keep_alive = h->keep_alive;
     c->is_answered = c->sent_body = c->head_started = false;
     c->tries = 0;
+    c->to_v6 = false;
     loop_timer_cancel(&c->timer);
     int r = route_find(h, &t, &why);
     if (r) {

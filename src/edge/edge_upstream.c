@@ -35,8 +35,9 @@ static void on_event(struct loop_fd *w, uint32_t events)
 
 static void on_idle(struct loop_timer *t) { edge_up_close(t->data); }
 
-/* The sandbox's own loopback; dual-stack sockets try IPv4 first, where most servers listen. */
-static int connect_port(struct edge_up *up)
+/* The sandbox's own loopback, by IPv4 (through a dual-stack socket as ::ffff:127.0.0.1) or IPv6. A
+ * socket that was refused by one cannot ask the other: the kernel has made it of that family. */
+static int connect_port(struct edge_up *up, bool to_v6)
 {
     struct sockaddr_in v4 = { .sin_family = AF_INET,
                               .sin_port = htons(up->port),
@@ -44,15 +45,10 @@ static int connect_port(struct edge_up *up)
     struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
                                .sin6_port = htons(up->port),
                                .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-    int r;
-    if (!up->is_v6) {
-        r = connect(up->fd, (struct sockaddr *)&v4, sizeof v4);
-    } else {
-        if (!up->tried_v4) { /* ::ffff:127.0.0.1 */
-            v6.sin6_addr = (struct in6_addr){ .s6_addr = { [10] = 0xff, 0xff, 127, 0, 0, 1 } };
-        }
-        r = connect(up->fd, (struct sockaddr *)&v6, sizeof v6);
-    }
+    if (!to_v6)
+        v6.sin6_addr = (struct in6_addr){ .s6_addr = { [10] = 0xff, 0xff, 127, 0, 0, 1 } };
+    int r = up->is_v6 ? connect(up->fd, (struct sockaddr *)&v6, sizeof v6)
+                      : connect(up->fd, (struct sockaddr *)&v4, sizeof v4);
     return r < 0 ? -errno : 0;
 }
 
@@ -64,23 +60,8 @@ static int connect_envd(struct edge_up *up)
     return connect(up->fd, (struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
 }
 
-/* Tries the next address. 0 connected, 1 in progress, negative errno. */
-static int attempt(struct edge_up *up)
-{
-    int r = up->port == ROUTE_ENVD_PORT ? connect_envd(up) : connect_port(up);
-    if (r == -EINPROGRESS) {
-        up->is_connecting = true;
-        return 1;
-    }
-    if (r == -ECONNREFUSED && up->is_v6 && !up->tried_v4) {
-        up->tried_v4 = true;
-        return attempt(up);
-    }
-    return r;
-}
-
 struct edge_up *edge_up_connect(struct edge *e, struct edge_route *r, uint16_t port, int fd,
-                                bool is_v6)
+                                bool is_v6, bool to_v6)
 {
     struct edge_up *up = calloc(1, sizeof *up);
     if (!up) {
@@ -96,8 +77,13 @@ struct edge_up *edge_up_connect(struct edge *e, struct edge_route *r, uint16_t p
         up->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int on = 1;
     (void)setsockopt(up->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on unix sockets */
-    int state = up->fd < 0 ? -errno : attempt(up);
-    if (state >= 0 && loop_fd_start(e->loop, &up->watch, up->fd, EPOLLOUT) < 0)
+    int state = up->fd < 0                ? -errno
+                : port == ROUTE_ENVD_PORT ? connect_envd(up)
+                                          : connect_port(up, to_v6);
+    up->is_connecting = state == -EINPROGRESS;
+    if (up->is_connecting)
+        state = 0;
+    if (state == 0 && loop_fd_start(e->loop, &up->watch, up->fd, EPOLLOUT) < 0)
         state = -ENOMEM;
     if (state < 0) {
         edge_up_close(up);
@@ -116,10 +102,6 @@ int edge_up_connected(struct edge_up *up)
     if (getsockopt(up->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
         err = errno;
     up->is_connecting = false;
-    if (err == ECONNREFUSED && up->is_v6 && !up->tried_v4) {
-        up->tried_v4 = true;
-        return attempt(up);
-    }
     return -err;
 }
 

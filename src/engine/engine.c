@@ -18,6 +18,8 @@
 #include "ipc/link.h"
 
 #define PEERS_MAX 256
+#define END_STEP_MS 20
+#define END_STEPS 500 /* ten seconds for all to die */
 
 enum { PEER_CONTROL = 1, PEER_EDGE = 2 };
 
@@ -51,6 +53,8 @@ struct engine {
     uint32_t peer_count;
     uint64_t next_serial;
     struct buf out;
+    struct loop_timer end_timer;
+    uint32_t end_steps; /* not 0: ending with all sandboxes */
 };
 
 /* -- answers -- */
@@ -436,10 +440,35 @@ int engine_new(struct engine **out, struct loop *l, const struct engine_config *
     return 0;
 }
 
+static void on_end(struct loop_timer *t)
+{
+    struct engine *e = t->data;
+    MAP_EACH(i, &e->ns.boxes)
+        ns_box_kill(e->ns.boxes.slots[i].value);
+    if (e->ns.boxes.len == 0 || ++e->end_steps > END_STEPS)
+        loop_stop(e->loop);
+    else
+        (void)loop_timer_start(e->loop, t, END_STEP_MS);
+}
+
+void engine_end(struct engine *e)
+{
+    if (e->end_steps)
+        return;
+    e->end_steps = 1;
+    for (int i = 0; i < 2; i++) /* nobody may ask for another one */
+        loop_fd_cancel(&e->ports[i].watch);
+    e->end_timer = (struct loop_timer){ .fn = on_end, .data = e };
+    (void)loop_timer_start(e->loop, &e->end_timer, 0);
+}
+
+void engine_end(struct engine *e) { ns_end(&e->ns); }
+
 void engine_free(struct engine *e)
 {
     if (!e)
         return;
+    loop_timer_cancel(&e->end_timer);
     for (int i = 0; i < 2; i++) {
         loop_fd_cancel(&e->ports[i].watch);
         fd_closep(&e->ports[i].fd);
@@ -456,6 +485,8 @@ void engine_free(struct engine *e)
         LIST_EACH_SAFE(it, &b->asks)
             free(LIST_OF(it, struct ask, node));
     }
+    if (e->end_steps)
+        ns_purge(&e->ns);
     ns_deinit(&e->ns);
     buf_deinit(&e->out);
     free(e);

@@ -19,6 +19,7 @@ struct engine_config {
     uint32_t pool;                  /* networks and disks made ahead */
     struct cgroup_limits typical;   /* what most sandboxes have: the pool is made for them */
     uint64_t typical_disk;          /* bytes */
+    bool with_parent;               /* end when the process that started this one ends */
     bool overlay_paths; /* build overlays as kernels before 6.13 need it (found out by itself; a
                            test forces it) */
 };
@@ -28,5 +29,10 @@ struct engine;
 /* Prepares the host (private mount namespace, cgroups, firewall), adopts what is alive, removes
  * what is not, and starts listening. 0, or a negative errno after saying why in the log. */
 int engine_new(struct engine **out, struct loop *l, const struct engine_config *config);
-/* Stops listening. Sandboxes go on. */
+/* Ends every sandbox, then stops the loop; engine_free then gives back what was made ahead, too. */
+void engine_end(struct engine *e);
+/* Ends all sandboxes, then stops the loop. What the host got for them (rules, cgroups) goes with
+ * engine_free. */
+void engine_end(struct engine *e);
+/* Stops listening. Sandboxes go on, unless engine_end was called. */
 void engine_free(struct engine *e);

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -29,6 +31,7 @@ static const struct option {
     { "pids", NUMBER64, offsetof(struct engine_config, typical.pids) },
     { "disk-mb", MEBIBYTES, offsetof(struct engine_config, typical_disk) },
     { "overlay-paths", FLAG, offsetof(struct engine_config, overlay_paths) },
+    { "with-parent", FLAG, offsetof(struct engine_config, with_parent) },
     { "domain", IGNORED, 0 },
 };
 
@@ -58,15 +61,44 @@ static bool option_set(struct engine_config *c, const char *name, const char *va
     return false;
 }
 
+struct running {
+    struct loop *loop;
+    struct engine *engine;
+    struct loop_fd parent; /* pidfd of the manager */
+};
+
+/* SIGQUIT: sandboxes end as well. Otherwise they go on. */
 static void on_signal(void *data, int signal)
 {
-    (void)signal;
-    loop_stop(data);
+    struct running *r = data;
+    if (signal == SIGQUIT && r->engine)
+        engine_end(r->engine);
+    else
+        loop_stop(r->loop);
+}
+
+static void on_parent(struct loop_fd *w, uint32_t events)
+{
+    (void)events;
+    log_warn("the manager is gone; sandboxes go on");
+    loop_stop(w->data);
+}
+
+/* The engine ends with its manager, whose successor starts another. Not by PR_SET_PDEATHSIG: the
+ * kernel forgets that when the engine changes its file system uid. */
+static int watch_parent(struct running *r)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+    if (fd < 0)
+        return -errno;
+    r->parent = (struct loop_fd){ .fn = on_parent, .data = r->loop };
+    return loop_fd_start(r->loop, &r->parent, fd, EPOLLIN);
 }
 
 int main(int argc, char **argv)
 {
-    static const int signals[] = { SIGTERM, SIGINT, 0 };
+    static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, 0 };
+    struct running running = { 0 };
     struct engine_config config = {
         .state = "/var/lib/belljar",
         .network = "10.200.0.0/16",
@@ -89,14 +121,16 @@ int main(int argc, char **argv)
         log_error("--agent is missing, or --slots is not 1..65000, or --pool is larger");
         return 2;
     }
-    struct loop *l = loop_new();
-    struct engine *e = NULL;
-    int r = l ? loop_signals(l, signals, on_signal, l) : -ENOMEM;
+    struct loop *l = running.loop = loop_new();
+    int r = l ? loop_signals(l, signals, on_signal, &running) : -ENOMEM;
+    if (r == 0 && config.with_parent)
+        r = watch_parent(&running);
     if (r == 0)
-        r = engine_new(&e, l, &config);
+        r = engine_new(&running.engine, l, &config);
     if (r == 0)
         r = loop_run(l);
-    engine_free(e);
+    engine_free(running.engine);
+    loop_fd_cancel(&running.parent);
     if (r == 0)
         loop_free(l);
     if (r < 0)

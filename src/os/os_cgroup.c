@@ -125,6 +125,14 @@ void cgroup_host_close(struct cgroup_host *h)
     h->count = 0;
 }
 
+void cgroup_host_remove(const struct cgroup_host *h, const char *prefix)
+{
+    char name[80];
+    (void)snprintf(name, sizeof name, "../belljar-%s", prefix);
+    for (int i = 0; i < h->count; i++)
+        (void)unlinkat(h->trees[i].dir, name, AT_REMOVEDIR);
+}
+
 /* -- one group -- */
 
 static bool is_limiting_v2(const struct cgroup_tree *t)

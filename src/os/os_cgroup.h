@@ -41,6 +41,8 @@ struct cgroup_usage {
  */
 int cgroup_host_open(struct cgroup_host *h, const char *prefix, const char *root);
 void cgroup_host_close(struct cgroup_host *h);
+/* Removes belljar-PREFIX from each tree; fails quietly where slots are left. Before the close. */
+void cgroup_host_remove(const struct cgroup_host *h, const char *prefix);
 
 /* Makes the directories of `slot`. Existing ones are fine. */
 int cgroup_make(const struct cgroup_host *h, uint32_t slot);

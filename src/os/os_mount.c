@@ -1,8 +1,10 @@
 #include "os/os_mount.h"
 
 #include <linux/capability.h>
+#include <signal.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -150,6 +152,17 @@ static int overlay_make(const struct overlay_spec *s, int dir)
     return r < 0 ? fs_failed(fs, "overlay", r) : fs_finish(fs, "overlay", OS_MOUNT_ATTR_NODEV);
 }
 
+/* The other side of changing the file system uid: the kernel forgets which signal the death of our
+ * parent was to bring. */
+static void parent_watch(int signal, pid_t parent)
+{
+    if (signal == 0)
+        return;
+    (void)prctl(PR_SET_PDEATHSIG, signal);
+    if (getppid() != parent) /* it died while nobody looked */
+        (void)raise(signal);
+}
+
 int mount_overlay(const struct overlay_spec *s)
 {
     CLEANUP(fd_closep) int dir = -1;
@@ -158,6 +171,9 @@ int mount_overlay(const struct overlay_spec *s)
         if (dir < 0)
             return RAISE(-errno);
     }
+    int signal = 0;
+    pid_t parent = getppid();
+    (void)prctl(PR_GET_PDEATHSIG, &signal);
     (void)setfsgid(s->owner);
     (void)setfsuid(s->owner);
     int r = caps_raise();
@@ -165,6 +181,7 @@ int mount_overlay(const struct overlay_spec *s)
         r = overlay_make(s, dir);
     (void)setfsuid(0); /* gives the capabilities back by itself */
     (void)setfsgid(0);
+    parent_watch(signal, parent);
     if (dir >= 0)
         attach_undo(s, dir);
     return TRACE(r);

@@ -63,6 +63,12 @@ struct box_spec {
 int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
             const struct box_ops *ops, void *data);
 void ns_deinit(struct ns *n); /* forgets the sandboxes; they go on */
+/* Gives back what was made ahead and the firewall's table. For the end of a server whose sandboxes
+ * have ended; ns_deinit follows. */
+void ns_purge(struct ns *n);
+
+/* Ends all sandboxes, then stops the loop; ns_deinit then takes away what the host got for them. */
+void ns_end(struct ns *n);
 
 struct box *ns_box_get(struct ns *n, struct str id);
 

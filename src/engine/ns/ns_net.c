@@ -106,6 +106,25 @@ int ns_net_rules(const struct ns_host *h, const uint32_t *resolvers, int count)
     return TRACE(r);
 }
 
+void ns_net_rules_remove(const struct ns_host *h)
+{
+    struct buf b;
+    buf_init(&b, 512);
+    (void)buf_printf(&b, "delete table inet belljar-%s\n", h->config->prefix);
+    (void)nft_run(buf_str(&b));
+    buf_deinit(&b);
+}
+
+void ns_net_rules_remove(const struct ns_host *h)
+{
+    struct buf b;
+    buf_init(&b, 256);
+    (void)buf_printf(&b, "delete table inet belljar-%s\n", h->config->prefix);
+    if (!b.failed)
+        (void)nft_run(buf_str(&b));
+    buf_deinit(&b);
+}
+
 /* -- one namespace -- */
 
 void ns_net_name(const struct ns_host *h, uint32_t slot, char out[NS_NET_NAME])

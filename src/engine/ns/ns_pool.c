@@ -166,7 +166,7 @@ int ns_pool_init(struct ns_pool *p, const struct ns_host *h, struct loop *l)
     return TRACE(janitor_open(p));
 }
 
-void ns_pool_deinit(struct ns_pool *p)
+void ns_pool_empty(struct ns_pool *p)
 {
     loop_timer_cancel(&p->restart);
     link_close(&p->janitor);
@@ -177,6 +177,12 @@ void ns_pool_deinit(struct ns_pool *p)
     }
     while (p->disk_count)
         fd_closep(&p->disks[--p->disk_count]);
+    memset(p->slots, SLOT_FREE, p->host->config->slots);
+}
+
+void ns_pool_deinit(struct ns_pool *p)
+{
+    ns_pool_empty(p);
     free(p->slots);
     free(p->ready);
     free(p->disks);

@@ -33,6 +33,8 @@ struct ns_pool {
 
 int ns_pool_init(struct ns_pool *p, const struct ns_host *h, struct loop *l);
 void ns_pool_deinit(struct ns_pool *p);
+/* Gives back everything made ahead; no slot is used from now on. */
+void ns_pool_empty(struct ns_pool *p);
 
 /* Marks an adopted sandbox's slot. Before ns_pool_fill. False: out of range or taken. */
 bool ns_pool_adopt(struct ns_pool *p, uint32_t slot);

@@ -96,8 +96,10 @@ static void define_engine(struct manager *m)
     (void)snprintf(path, sizeof path, "bj%u", h->instance);
     service_arg(s, "--prefix", path);
     service_arg(s, "--pool", m->config.pool_size);
-    (void)snprintf(path, sizeof path, "%s", m->config.sandbox_disk_mb);
-    service_arg(s, "--disk-mb", path);
+    service_arg(s, "--disk-mb", m->config.sandbox_disk_mb); /* what the pool is made for */
+    service_arg(s, "--memory-mb", m->config.sandbox_memory_mb);
+    service_arg(s, "--pids", m->config.sandbox_pids);
+    service_arg(s, "--with-parent", "1");
 }
 
 static int define_control(struct op *op, struct manager *m)
