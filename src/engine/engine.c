@@ -462,8 +462,6 @@ void engine_end(struct engine *e)
     (void)loop_timer_start(e->loop, &e->end_timer, 0);
 }
 
-void engine_end(struct engine *e) { ns_end(&e->ns); }
-
 void engine_free(struct engine *e)
 {
     if (!e)

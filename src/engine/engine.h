@@ -31,8 +31,5 @@ struct engine;
 int engine_new(struct engine **out, struct loop *l, const struct engine_config *config);
 /* Ends every sandbox, then stops the loop; engine_free then gives back what was made ahead, too. */
 void engine_end(struct engine *e);
-/* Ends all sandboxes, then stops the loop. What the host got for them (rules, cgroups) goes with
- * engine_free. */
-void engine_end(struct engine *e);
 /* Stops listening. Sandboxes go on, unless engine_end was called. */
 void engine_free(struct engine *e);

@@ -135,31 +135,8 @@ void ns_purge(struct ns *n)
     ns_net_rules_remove(&n->host);
 }
 
-void ns_end(struct ns *n)
-{
-    n->ending = true;
-    MAP_EACH(i, &n->boxes)
-        ns_box_kill(n->boxes.slots[i].value);
-    if (n->boxes.len == 0)
-        loop_stop(n->loop);
-}
-
-/* The janitor is gone with its link; what it had still to clear is cleared here. */
-static void take_away(struct ns *n)
-{
-    for (uint32_t i = 0; i < n->host.config->slots; i++)
-        n->pool.slots[i] = SLOT_FREE;
-    clean(n);
-    ns_net_rules_remove(&n->host);
-    cgroup_host_remove(&n->host.cgroups, n->host.config->prefix);
-}
-
 void ns_deinit(struct ns *n)
 {
-    if (n->ending) {
-        link_close(&n->pool.janitor);
-        take_away(n);
-    }
     MAP_EACH(i, &n->boxes) {
         struct box *b = n->boxes.slots[i].value;
         loop_fd_cancel(&b->pid_watch);

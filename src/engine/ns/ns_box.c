@@ -70,11 +70,8 @@ static void on_pid(struct loop_fd *w, uint32_t events)
     loop_fd_cancel(&b->pid_watch);
     (void)map_remove(&b->ns->boxes, str_of(b->id));
     box_release(b);
-    struct ns *n = b->ns;
-    n->ops->on_gone(n->data, b, reason);
+    b->ns->ops->on_gone(b->ns->data, b, reason);
     box_free(b);
-    if (n->ending && n->boxes.len == 0)
-        loop_stop(n->loop);
 }
 
 static void box_end(struct box *b)
@@ -365,8 +362,6 @@ int ns_box_start(struct ns *n, struct op *op, const struct box_spec *spec, struc
 {
     if (ns_box_get(n, spec->id))
         return -EEXIST;
-    if (n->ending)
-        return op_fail(op, FAULT_UNAVAILABLE, ESHUTDOWN, "the server is being stopped");
     struct start s = { .spec = spec, .root = -1, .boot_child = -1, .agent = -1, .group = -1 };
     berth_init(&s.berth);
     arena_init(&s.arena, 65536);

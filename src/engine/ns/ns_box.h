@@ -67,9 +67,6 @@ void ns_deinit(struct ns *n); /* forgets the sandboxes; they go on */
  * have ended; ns_deinit follows. */
 void ns_purge(struct ns *n);
 
-/* Ends all sandboxes, then stops the loop; ns_deinit then takes away what the host got for them. */
-void ns_end(struct ns *n);
-
 struct box *ns_box_get(struct ns *n, struct str id);
 
 /* Starts a sandbox; on_ready or on_gone follow. -EEXIST when it is known. On another failure

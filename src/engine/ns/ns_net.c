@@ -115,16 +115,6 @@ void ns_net_rules_remove(const struct ns_host *h)
     buf_deinit(&b);
 }
 
-void ns_net_rules_remove(const struct ns_host *h)
-{
-    struct buf b;
-    buf_init(&b, 256);
-    (void)buf_printf(&b, "delete table inet belljar-%s\n", h->config->prefix);
-    if (!b.failed)
-        (void)nft_run(buf_str(&b));
-    buf_deinit(&b);
-}
-
 /* -- one namespace -- */
 
 void ns_net_name(const struct ns_host *h, uint32_t slot, char out[NS_NET_NAME])

@@ -15,9 +15,6 @@
 int ns_net_rules(const struct ns_host *h, const uint32_t *resolvers, int count);
 void ns_net_rules_remove(const struct ns_host *h); /* the whole table; fine when absent */
 
-/* Takes the rules away again. Forwarding stays on: others may have come to rely on it. */
-void ns_net_rules_remove(const struct ns_host *h);
-
 /* Makes the namespace of `slot`, or takes `netns` when it is not -1 and no packet ever passed in
  * it. Fills in the namespace, a sysfs mount that shows it, and a listening TCP socket on `port`
  * inside; all are the caller's. `netns` is closed when not taken. 0 or a negative errno. */
