@@ -35,13 +35,10 @@ engine_start() {
 }
 engine_again() { timeout 5 "$ENGINE" --state "$STATE" --agent "$AGENT" --network 10.251.0.0/16 --prefix bjt >/dev/null 2>&1; }
 engine_kill() { kill -9 "$engine"; wait "$engine" 2>/dev/null; }
-engine_stop() { kill "$engine"; wait "$engine" 2>/dev/null; }
+engine_stop() { kill "${1:--TERM}" "$engine"; wait "$engine" 2>/dev/null; }
 engine_remove() {
-    local d
-    for d in "$STATE"/run/s/*/; do [ -d "$d" ] && drive destroy "$(basename "$d")" >/dev/null 2>&1; done
-    engine_stop
+    engine_stop -QUIT # with all sandboxes and all that the host got for them
     rm -rf "$STATE"
-    nft delete table inet belljar-bjt 2>/dev/null
     find /sys/fs/cgroup -maxdepth 2 -type d -name belljar-bjt -exec rmdir {} + 2>/dev/null
 }
 drive() { "$DRIVE" "$STATE/run/engine.sock" "$@"; }
