@@ -18,6 +18,8 @@ bool uri_decode(struct arena *a, struct str in, bool plus, struct str *out)
     if (!p)
         return false;
     for (size_t i = 0; i < in.n; i++) {
+        if (in.p[i] == '\0')
+            return false;
         if (in.p[i] == '%') {
             int hi = in.n - i > 2 ? nibble(in.p[i + 1]) : -1;
             int lo = in.n - i > 2 ? nibble(in.p[i + 2]) : -1;

@@ -7,7 +7,7 @@
 #include "base/str.h"
 
 /* Decodes %XX (and '+' when `plus`) into the arena, NUL-terminated behind. False: a broken escape,
- * an encoded NUL, or memory. */
+ * a NUL (encoded or not), or memory. */
 bool uri_decode(struct arena *a, struct str in, bool plus, struct str *out);
 
 /* The next name=value of a query; start with *rest = the query. False at the end. Not decoded. */
