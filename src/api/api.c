@@ -228,6 +228,16 @@ static bool has_key(struct api_call *c)
     return true;
 }
 
+/* A part of the API that is known but not built: told apart from a sandbox that is not there, which
+ * is what the SDKs would read out of a 404. */
+void api_unsupported(struct api_call *c)
+{
+    (void)op_fail(&c->op, FAULT_UNSUPPORTED, ENOSYS,
+                  STR_FMT " " STR_FMT " is not there yet on this server; see docs/compatibility.md",
+                  STR_ARG(c->method), STR_ARG(c->path));
+    api_reply_fault(c);
+}
+
 /* A browser asks what it may send: everything (core.md 1.3). */
 static void preflight(struct api_call *c)
 {
