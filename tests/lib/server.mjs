@@ -1,9 +1,11 @@
 // The server under test, seen from the host: its processes, and ending and restarting them.
 import fs from 'node:fs'
 import { execFileSync } from 'node:child_process'
-import { setTimeout as sleep } from 'node:timers/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { until } from './until.mjs'
+
+export { until }
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 export const state = process.env.BELLJAR_STATE
@@ -21,16 +23,6 @@ export function pids(name) {
     const argv = read(`/proc/${p}/cmdline`).split('\0')
     return argv[0] === name && argv.some((a) => a.startsWith(state)) && Number(read(`/proc/${p}/stat`).split(') ')[1]?.split(' ')[1]) === manager
   }).map(Number)
-}
-
-export async function until(fn, ms, what) {
-  const end = Date.now() + ms
-  let last
-  while (Date.now() < end) {
-    try { last = await fn(); if (last) return last } catch (e) { last = e }
-    await sleep(20)
-  }
-  throw new Error(`${what}: not within ${ms} ms (last: ${last?.message ?? last})`)
 }
 
 // kill -9 of a service; resolves when the manager has started another

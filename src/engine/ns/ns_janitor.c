@@ -43,7 +43,7 @@ int ns_berth_unpack(struct berth *b, int *fds, int count, uint64_t mask)
     return at;
 }
 
-static struct cgroup_limits limits_get(const struct msg *m)
+struct cgroup_limits janitor_limits_get(const struct msg *m)
 {
     struct cgroup_limits l;
     (void)msg_get_u64(m, JK_MEMORY, &l.memory_bytes);
@@ -73,7 +73,7 @@ static void reply(struct janitor *j, const struct msg *m, struct result *r)
         count += ns_berth_pack(&r->berth, fds + count, &mask);
         has |= JANITOR_HAS_BERTH;
     }
-    struct cgroup_limits l = limits_get(m);
+    struct cgroup_limits l = janitor_limits_get(m);
     msg_begin(&j->out, m->verb, MSG_REPLY, m->tag, r->status);
     msg_u64(&j->out, JK_SLOT, r->slot);
     msg_u64(&j->out, JK_SIZE, r->size);
@@ -92,7 +92,7 @@ static void reply(struct janitor *j, const struct msg *m, struct result *r)
 
 static void do_berth(struct janitor *j, const struct msg *m, struct result *r)
 {
-    struct cgroup_limits l = limits_get(m);
+    struct cgroup_limits l = janitor_limits_get(m);
     r->status = ns_berth_make(&j->host, (uint32_t)r->slot, -1, &l, &r->berth);
     r->has_berth = r->status == 0;
 }
@@ -132,7 +132,7 @@ static void do_retire(struct janitor *j, const struct msg *m, int *fds, int coun
         return;
     }
     if (r->remake & JANITOR_HAS_BERTH) {
-        struct cgroup_limits l = limits_get(m);
+        struct cgroup_limits l = janitor_limits_get(m);
         int e = ns_berth_make(&j->host, (uint32_t)r->slot, TAKE_FD(net), &l, &r->berth);
         r->has_berth = e == 0;
     }

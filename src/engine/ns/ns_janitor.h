@@ -38,3 +38,5 @@ int ns_janitor_start(const struct ns_host *h);
 int ns_berth_pack(const struct berth *b, int fds[BERTH_FDS], uint64_t *mask);
 /* Takes them: *fds are set to -1 as they are taken. Returns how many. */
 int ns_berth_unpack(struct berth *b, int *fds, int count, uint64_t mask);
+/* The limits of a message; 0 for those it does not name. */
+struct cgroup_limits janitor_limits_get(const struct msg *m);

@@ -65,15 +65,6 @@ static void refill(struct ns_pool *p)
 
 /* -- answers -- */
 
-static struct cgroup_limits limits_get(const struct msg *m)
-{
-    struct cgroup_limits l;
-    (void)msg_get_u64(m, JK_MEMORY, &l.memory_bytes);
-    (void)msg_get_u64(m, JK_CPUS, &l.cpus_milli);
-    (void)msg_get_u64(m, JK_PIDS, &l.pids);
-    return l;
-}
-
 static void berth_add(struct ns_pool *p, const struct msg *m, uint32_t slot, int *fds, int count)
 {
     uint64_t mask;
@@ -82,7 +73,7 @@ static void berth_add(struct ns_pool *p, const struct msg *m, uint32_t slot, int
     b.slot = slot;
     (void)msg_get_u64(m, JK_MASK, &mask);
     (void)ns_berth_unpack(&b, fds, count, mask);
-    b.limits = limits_get(m);
+    b.limits = janitor_limits_get(m);
     p->slots[slot] = SLOT_READY;
     p->ready[p->ready_count++] = b;
 }
