@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "agent/path.h"
-#include "agent/sign.h"
+#include "wire/sign.h"
 #include "base/clock.h"
 #include "wire/uri.h"
 

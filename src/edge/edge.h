@@ -4,6 +4,7 @@
  *   edge_routes.c   the link to control: the table of routes
  *   edge_ports.c    the link to the engine: sockets inside a sandbox
  *   edge_upstream.c connections to sandboxes, kept for the next request
+ *   edge_sign.c     which sandbox a request is for, signed URLs without one among them
  *   edge_conn.c     one client connection: requests, streams, tunnels
  *   edge_error.c    the answers the edge gives by itself */
 #pragma once
@@ -18,18 +19,30 @@
 #include "ipc/link.h"
 #include "ipc/route_proto.h"
 #include "loop/loop.h"
+#include "route/route_sign.h"
 #include "wire/http.h"
 
 #define EDGE_QUEUE 262144u /* bytes queued towards a slow side before the other is not read */
 #define EDGE_SCRATCH 262144u
 
 struct edge_conn;
+struct route_target;
 
 struct edge_spec {
     int listen_fd;           /* taken */
     const char *routes_path; /* socket of control */
     const char *ports_path;  /* socket of the engine */
     const char *run_dir;     /* $STATE/run/s: directories of the sandboxes' sockets */
+};
+
+/* A signed URL that was found to be a sandbox's. */
+struct edge_sign_hit {
+    unsigned char digest[32];
+    char id[40];
+};
+struct edge_signs {
+    struct route_sign_budget budget;
+    struct edge_sign_hit hits[64];
 };
 
 struct edge {
@@ -46,6 +59,7 @@ struct edge {
     struct loop_timer control_retry, engine_retry, accept_retry;
     uint64_t next_tag;
     struct map port_asks; /* by tag */
+    struct edge_signs signs;
     struct buf msg;
     char scratch[EDGE_SCRATCH];
 };
@@ -56,11 +70,11 @@ struct edge_route {
     char id[40];
     char dir[64];
     enum route_state state;
-    char *traffic_token, *mask_host; /* NULL: none */
-    uint64_t seen;                   /* edge.sync when it was last named */
-    struct list conns;               /* edge_conn.route_link */
-    struct list idle;                /* edge_up.link, most recently used last */
-    int spare[16];                   /* unconnected sockets inside the sandbox */
+    char *traffic_token, *mask_host, *envd_token; /* NULL: none */
+    uint64_t seen;                                /* edge.sync when it was last named */
+    struct list conns;                            /* edge_conn.route_link */
+    struct list idle;                             /* edge_up.link, most recently used last */
+    int spare[16];                                /* unconnected sockets inside the sandbox */
     uint32_t spare_count;
     bool spare_v6;
     bool asking;         /* sockets are on their way */
@@ -90,6 +104,12 @@ void edge_deinit(struct edge *e);
 void edge_routes_start(struct edge *e);
 struct edge_route *edge_route_get(struct edge *e, struct str id);
 void edge_routes_deinit(struct edge *e);
+
+/* edge_sign.c */
+/* The sandbox and port of a request. 0, or the status and sentence to refuse it with. out->id lives
+ * as long as the request and the route. */
+int edge_target_find(struct edge *e, const struct http_head *h, struct route_target *out,
+                     const char **why);
 
 /* edge_ports.c */
 void edge_ports_start(struct edge *e);

@@ -539,7 +539,7 @@ static void request_begin(struct edge_conn *c, const struct http_head *h, struct
     c->tries = 0;
     c->to_v6 = false;
     loop_timer_cancel(&c->timer);
-    int r = route_find(h, &t, &why);
+    int r = edge_target_find(c->edge, h, &t, &why);
     if (r) {
         fail(c, r, why, STR_NONE);
         return;

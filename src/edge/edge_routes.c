@@ -26,6 +26,7 @@ static void route_free(struct edge *e, struct edge_route *r)
     end_connections(r);
     free(r->traffic_token);
     free(r->mask_host);
+    free(r->envd_token);
     free(r);
 }
 
@@ -72,6 +73,7 @@ static int on_set(struct edge *e, const struct msg *m)
     r->seen = e->sync;
     take_optional(m, RK_TRAFFIC_TOKEN, &r->traffic_token);
     take_optional(m, RK_MASK_HOST, &r->mask_host);
+    take_optional(m, RK_ENVD_TOKEN, &r->envd_token);
     return 0;
 }
 

@@ -61,10 +61,11 @@ int route_find(const struct http_head *h, struct route_target *out, const char *
         str_ieq(host, STR("localhost")) || is_ip_literal(host) || str_starts(host, STR("sandbox."));
     struct str label, rest, head, tail;
     bool named = str_cut(host, '.', &label, &rest) && str_cut(label, '-', &head, &tail);
-    if (named && !shared)
+    uint64_t n;
+    /* any other host, "my-server.lan" too, may be the one fixed E2B_SANDBOX_URL: there the fields
+     * decide (core.md 6.1, 4) */
+    if (named && !shared && (str_to_u64(head, 65535, &n) || !id.n || !port.n))
         return check(tail, head, out, why);
-    /* any other host may be the one fixed E2B_SANDBOX_URL: there the fields decide (core.md 6.1, 4)
-     */
     if (id.n && port.n)
         return check(id, port, out, why);
     *why = (id.n || port.n) ? "missing header" : "Invalid host";

@@ -9,7 +9,7 @@
 #include "agent/gunzip.h"
 #include "agent/path.h"
 #include "agent/range.h"
-#include "agent/sign.h"
+#include "wire/sign.h"
 #include "agent/tree.h"
 
 static void paths_are_resolved_as_the_client_means(void **state)
