@@ -103,43 +103,6 @@ static void on_signal(void *data, int signal)
     process_reap(data);
 }
 
-static int read_all(int fd, void *to, size_t n)
-{
-    for (size_t at = 0; at < n;) {
-        ssize_t got = read(fd, (char *)to + at, n - at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -EPROTO;
-        at += (size_t)got;
-    }
-    return 0;
-}
-
-static int boot(struct agent *a)
-{
-    uint32_t n = 0;
-    char why[160];
-    void *msg;
-    int r = read_all(AGENT_BOOT_FD, &n, sizeof n);
-    if (r < 0 || n > LIMIT_SANDBOX_BOOT_SIZE)
-        return RAISE(r < 0 ? r : -EPROTO);
-    CLEANUP(freep) char *text = malloc(n + 1);
-    r = text ? read_all(AGENT_BOOT_FD, text, n) : -ENOMEM;
-    if (r < 0)
-        return RAISE(r);
-    struct arena mem;
-    arena_init(&mem, 0);
-    if (!message_parse(&schema_boot_spec, MESSAGE_JSON, str_make(text, n), &mem, &msg, why)) {
-        log_error("boot message: %s", why);
-        r = -EPROTO;
-    } else {
-        r = identity_apply(&a->identity, msg) ? 0 : -ENOMEM;
-    }
-    arena_deinit(&mem);
-    return TRACE(r);
-}
-
 static int listen_on(struct http_server *server, const struct agent *a, int tag)
 {
     int fd = AGENT_ENVD_FD + tag;
@@ -205,10 +168,9 @@ static int start(struct agent *a)
     if (!a->loop)
         return RAISE(-errno);
     int r = loop_signals(a->loop, signals, on_signal, a);
-    r = r ? r : boot(a);
-    if (r == 0)
-        identity_write_files(&a->identity);
-    return r ? r : serve(a);
+    r = r ? r : boot_take(a);
+    r = r ? r : serve(a);
+    return r ? r : boot_go(a);
 }
 
 int agent_run(void)
@@ -225,9 +187,5 @@ int agent_run(void)
         log_error("cannot start: %s", strerror(-r));
         return TRACE(r);
     }
-    char ready = AGENT_READY;
-    if (write(AGENT_BOOT_FD, &ready, 1) != 1)
-        return RAISE(-errno);
-    (void)close(AGENT_BOOT_FD);
     return TRACE(loop_run(a->loop));
 }

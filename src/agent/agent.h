@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
+#include "agent/boot.h"
 #include "agent/identity.h"
 #include "base/buf.h"
 #include "base/list.h"
@@ -23,6 +24,7 @@ struct agent {
     struct loop *loop;
     struct http_server *server, *server_inside;
     struct identity identity;
+    struct boot boot;
     struct buf frame;             /* scratch: one message being encoded */
     struct list processes, ended; /* struct process; the ended ones are kept for a while */
     uint32_t process_count, ended_count;

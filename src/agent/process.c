@@ -297,6 +297,8 @@ void process_check_end(struct process *p)
     loop_timer_cancel(&p->timer);
     p->timer.fn = on_kept_long_enough;
     (void)loop_timer_start(p->agent->loop, &p->timer, LIMIT_PROCESS_KEPT_MS);
+    if (p->on_end)
+        p->on_end(p);
 }
 
 static void reaped(struct agent *a, pid_t pid, int status)

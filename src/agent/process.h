@@ -41,8 +41,9 @@ struct process {
     int status;          /* of waitpid */
     size_t after_reaped; /* bytes read since */
     struct process_stream streams[PROCESS_STREAMS];
-    struct list subs; /* struct rpc_call */
-    int input;        /* write end, or another number of the terminal; -1: closed */
+    struct list subs;                  /* struct rpc_call */
+    void (*on_end)(struct process *p); /* of a command of our own: once, when `ended`; or NULL */
+    int input; /* write end, or another number of the terminal; -1: closed */
     struct loop_fd input_watch;
     struct list inputs; /* struct pending input */
     size_t input_bytes;

@@ -167,6 +167,9 @@ static const struct message_field boot_fields[] = {
     ROW(schema_boot, hostname, "hostname", NULL, 8, STR),
     ROW(schema_boot, timestamp, "timestamp", NULL, 9, STR),
     ROW_HAS(schema_boot, events, "eventsAddress", NULL, 10, STR),
+    ROW(schema_boot, start, "startCmd", NULL, 11, STR),
+    ROW(schema_boot, ready, "readyCmd", NULL, 12, STR),
+    ROW(schema_boot, is_warm, "warm", NULL, 13, BOOL),
 };
 SPEC(schema_boot_spec, "boot message", schema_boot, boot_fields);
 

@@ -101,9 +101,10 @@ extern const struct message_spec schema_empty_spec, schema_start_spec, schema_ev
 
 struct schema_boot {
     struct str sandbox_id, template_id, token, user, workdir, hostname, timestamp, events;
+    struct str start, ready;          /* commands */
     struct message_list envs, system; /* struct message_pair */
     bool has_sandbox_id, has_template_id, has_token, has_user, has_workdir, has_envs, has_system;
-    bool has_events;
+    bool has_events, is_warm;
 };
 
 struct schema_compose {          /* POST /files/compose */
