@@ -4,6 +4,8 @@
  *   edge_routes.c   the link to control: the table of routes
  *   edge_ports.c    the link to the engine: sockets inside a sandbox
  *   edge_upstream.c connections to sandboxes, kept for the next request
+ *   edge_stream.c   streams of envd, ended by the edge when their sandbox is paused
+ *   edge_wake.c     requests held while their sandbox wakes up
  *   edge_sign.c     which sandbox a request is for, signed URLs without one among them
  *   edge_conn.c     one client connection: requests, streams, tunnels
  *   edge_error.c    the answers the edge gives by itself */
@@ -77,8 +79,18 @@ struct edge_route {
     int spare[16];                                /* unconnected sockets inside the sandbox */
     uint32_t spare_count;
     bool spare_v6;
-    bool asking;         /* sockets are on their way */
-    struct list waiting; /* edge_conn.wait_link */
+    bool asking;          /* sockets are on their way */
+    struct list waiting;  /* edge_conn.wait_link: for a socket */
+    struct list sleepers; /* edge_conn.wait_link: until it runs */
+    uint64_t wake_tag;    /* of the question to control under way; 0: none */
+};
+
+/* Where a Connect stream is (core.md 3.1). */
+struct edge_stream {
+    bool is_stream; /* otherwise it is something else, and the rest does not matter */
+    uint8_t have;   /* bytes of an envelope's head */
+    unsigned char head[5];
+    uint64_t left; /* bytes of the message to come */
 };
 
 /* A connection to a port of a sandbox. */
@@ -110,6 +122,23 @@ void edge_routes_deinit(struct edge *e);
  * as long as the request and the route. */
 int edge_target_find(struct edge *e, const struct http_head *h, struct route_target *out,
                      const char **why);
+/* The request is a signed URL, and `token` made its signature. */
+bool edge_sign_is_by(const struct http_head *h, struct str token);
+
+/* edge_wake.c */
+/* Has the sandbox of `r` woken up for those in r->sleepers; edge_conn_woken follows for each. */
+void edge_wake(struct edge *e, struct edge_route *r);
+void edge_wake_answer(struct edge *e, const struct msg *m);   /* of control */
+void edge_wake_changed(struct edge *e, struct edge_route *r); /* control said its state */
+/* Ends the wait of all who sleep: 0, or the status they are refused with. */
+void edge_wake_end(struct edge_route *r, int status);
+
+/* edge_stream.c */
+void edge_stream_begin(struct edge_stream *s, const struct http_head *response);
+void edge_stream_pass(struct edge_stream *s, struct str data); /* bytes of the body */
+/* Appends an end with "unavailable" and the end of the body. False: it is no stream or in the
+ * middle of a message; or memory. */
+bool edge_stream_end(const struct edge_stream *s, struct str sandbox, struct buf *out);
 
 /* edge_ports.c */
 void edge_ports_start(struct edge *e);
@@ -133,9 +162,11 @@ void edge_up_close(struct edge_up *up);
 
 /* edge_conn.c */
 void edge_conn_open(struct edge *e, int fd);
-void edge_conn_abort(struct edge_conn *c);         /* reset, as for a killed sandbox */
-void edge_conns_abort(struct edge *e);             /* all of them */
-void edge_conn_port(struct edge_conn *c, int err); /* its socket may be had now (0), or never */
+void edge_conn_abort(struct edge_conn *c);             /* reset, as for a killed sandbox */
+void edge_conn_pause(struct edge_conn *c);             /* its sandbox is about to stand still */
+void edge_conns_abort(struct edge *e);                 /* all of them */
+void edge_conn_port(struct edge_conn *c, int err);     /* its socket may be had now (0), or never */
+void edge_conn_woken(struct edge_conn *c, int status); /* its sandbox runs (0), or the refusal */
 void edge_conn_on_up(struct edge_conn *c, uint32_t events); /* its upstream has events */
 struct edge_conn *edge_conn_of_route(struct list *link);
 struct edge_conn *edge_conn_of_wait(struct list *link);

@@ -19,6 +19,7 @@ static const int64_t retry_ms[] = { 100, 200, 300, 400 };
 
 enum conn_state {
     CONN_HEAD,     /* waiting for a request head */
+    CONN_SLEEP,    /* for its sandbox to wake up */
     CONN_CONNECT,  /* for its sandbox: a socket, a connection, or the next attempt */
     CONN_EXCHANGE, /* request and response pass */
     CONN_TUNNEL,   /* after 101: bytes both ways */
@@ -51,6 +52,7 @@ struct edge_conn {
     uint16_t port;
     struct buf head;
     struct body request, response;
+    struct edge_stream stream; /* of the response */
     bool to_head, keep_alive, is_answered, sent_body, html;
     bool head_started; /* part of a head came: it has until the timer */
     uint32_t tries;
@@ -197,7 +199,7 @@ static bool flush(int fd, struct buf *queue)
 /* -- bodies -- */
 
 /* How many of `data` belong to the body. Negative: malformed. */
-static ssize_t body_take(struct body *b, struct str data)
+static ssize_t body_take(struct body *b, struct edge_stream *stream, struct str data)
 {
     if (b->until_close)
         return (ssize_t)data.n;
@@ -215,6 +217,8 @@ static ssize_t body_take(struct body *b, struct str data)
         at += used;
         if (r > HTTP_MORE)
             return -1;
+        if (stream)
+            edge_stream_pass(stream, piece);
         b->is_over = r == HTTP_DONE;
     }
     return (ssize_t)at;
@@ -288,6 +292,7 @@ static ssize_t response_head(struct edge_conn *c, struct str data)
         return (ssize_t)h.size; /* 100 or 103: the real one follows */
     c->is_answered = true;
     c->response = body_of(&h);
+    edge_stream_begin(&c->stream, &h);
     c->keep_alive = c->keep_alive && h.keep_alive && !h.until_close;
     if (h.status == 101) {
         c->state = CONN_TUNNEL;
@@ -316,7 +321,7 @@ static bool up_data(struct edge_conn *c, struct str data)
             data = str_skip(data, (size_t)n);
             n = 0;
         } else {
-            n = body_take(&c->response, data);
+            n = body_take(&c->response, &c->stream, data);
         }
         if (n < 0 || !push(c->fd, &c->out, str_make(data.p, (size_t)n))) {
             edge_conn_abort(c);
@@ -393,6 +398,19 @@ void edge_conn_on_up(struct edge_conn *c, uint32_t events)
             up_read(c);
     }
     client_input(c);
+    conn_update(c);
+}
+
+/* A stream ends with a word; what else is under way is cut off, as for a killed sandbox. */
+void edge_conn_pause(struct edge_conn *c)
+{
+    bool is_between =
+        c->state == CONN_EXCHANGE && c->is_answered && http_chunks_is_between(&c->response.chunks);
+    if (!is_between || !edge_stream_end(&c->stream, str_of(c->route->id), &c->out)) {
+        edge_conn_abort(c);
+        return;
+    }
+    linger(c);
     conn_update(c);
 }
 
@@ -526,6 +544,55 @@ static void fail_not_found(struct edge_conn *c, struct str id)
         await_request(c);
 }
 
+/* Why a request may not wake its sandbox; NULL: it may. Ports that need a token have been looked at
+ * before; envd's own check comes too late for a sandbox that sleeps (core.md 6.5). */
+static const char *wake_problem(const struct edge_conn *c, const struct http_head *h)
+{
+    const char *token = c->port == ROUTE_ENVD_PORT ? c->route->envd_token : NULL;
+    if (!token || edge_sign_is_by(h, str_of(token)) ||
+        str_secret_eq(http_field(h, "x-access-token"), str_of(token)))
+        return NULL;
+    return "The sandbox is paused, and only a request with its access token resumes it";
+}
+
+static void hold(struct edge_conn *c)
+{
+    c->state = CONN_SLEEP;
+    list_push(&c->route->sleepers, &c->wait_link);
+    (void)loop_timer_start(c->edge->loop, &c->timer, LIMIT_EDGE_WAKE_MS);
+    edge_wake(c->edge, c->route);
+}
+
+void edge_conn_woken(struct edge_conn *c, int status)
+{
+    static const struct {
+        int status;
+        const char *why;
+    } table[] = {
+        { 403, "The sandbox is paused and may not be resumed by this request" },
+        { 409, "The sandbox is changing its state; try again" },
+        { 429, "The sandbox cannot be resumed: too many sandboxes are running" },
+        { 503, "The sandbox cannot be resumed just now; try again" },
+        { 504, "The sandbox did not resume in time" },
+    };
+    if (c->state != CONN_SLEEP)
+        return;
+    loop_timer_cancel(&c->timer);
+    if (status == 0) {
+        c->state = CONN_CONNECT;
+        dial(c);
+    }
+    if (status == 502) { /* as any request to it now, which names no port */
+        fail_not_found(c, str_of(c->route->id));
+        leave_route(c);
+    }
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].status == status)
+            fail(c, status, table[i].why, STR_NONE);
+    client_input(c);
+    conn_update(c);
+}
+
 static void request_begin(struct edge_conn *c, const struct http_head *h, struct str bytes)
 {
     struct route_target t;
@@ -551,19 +618,26 @@ static void request_begin(struct edge_conn *c, const struct http_head *h, struct
         return;
     }
     struct edge_route *route = edge_route_get(c->edge, t.id);
-    if (!route || route->state != ROUTE_RUNNING) {
+    if (!route || route->state == ROUTE_PAUSED) {
         fail_not_found(c, t.id);
         return;
     }
     c->route = route;
     c->port = t.port;
     list_push(&route->conns, &c->route_link);
+    bool sleeps = route->state == ROUTE_RESUMABLE;
     const char *problem = token_problem(c, h);
+    if (!problem && sleeps)
+        problem = wake_problem(c, h);
     if (problem) {
         fail(c, 403, problem, STR_NONE);
         return;
     }
     put_head(c, h, bytes);
+    if (sleeps) {
+        hold(c);
+        return;
+    }
     c->state = CONN_CONNECT;
     dial(c);
 }
@@ -601,7 +675,7 @@ static bool pass_body(struct edge_conn *c)
     if (in.n == 0 || (c->state == CONN_EXCHANGE && c->request.is_over) ||
         buf_used(&c->up->out) >= EDGE_QUEUE)
         return false;
-    ssize_t n = c->state == CONN_TUNNEL ? (ssize_t)in.n : body_take(&c->request, in);
+    ssize_t n = c->state == CONN_TUNNEL ? (ssize_t)in.n : body_take(&c->request, NULL, in);
     if (n < 0) {
         edge_conn_abort(c);
         return false;
@@ -631,6 +705,7 @@ static void client_input(struct edge_conn *c)
             buf_reset(&c->in);
             go = false;
             break;
+        case CONN_SLEEP:
         case CONN_CONNECT:
         case CONN_DEAD:
             go = false;
@@ -703,7 +778,8 @@ static void on_event(struct loop_fd *w, uint32_t events)
         (void)shutdown(c->fd, SHUT_WR);
     if (events & EPOLLIN)
         client_read(c);
-    bool waits = c->state == CONN_CONNECT || (c->state == CONN_EXCHANGE && c->request.is_over);
+    bool waits = c->state == CONN_SLEEP || c->state == CONN_CONNECT ||
+                 (c->state == CONN_EXCHANGE && c->request.is_over);
     if ((events & (EPOLLHUP | EPOLLERR)) || ((events & EPOLLRDHUP) && waits)) {
         conn_close(c);
         return;
@@ -714,6 +790,11 @@ static void on_event(struct loop_fd *w, uint32_t events)
 static void on_timer(struct loop_timer *t)
 {
     struct edge_conn *c = t->data;
+    if (c->state == CONN_SLEEP) {
+        list_remove(&c->wait_link);
+        edge_conn_woken(c, 504);
+        return;
+    }
     if (c->state != CONN_CONNECT) {
         conn_close(c);
         return;

@@ -9,11 +9,12 @@
 
 struct edge_route *edge_route_get(struct edge *e, struct str id) { return map_get(&e->routes, id); }
 
-/* Ends every connection to the sandbox; abruptly, so that clients look at /health (core.md 3.1). */
-static void end_connections(struct edge_route *r)
+/* Ends every connection to the sandbox. To a killed one abruptly, so that clients look at /health
+ * (core.md 3.1). */
+static void end_connections(struct edge_route *r, void (*end)(struct edge_conn *c))
 {
     while (!list_empty(&r->conns))
-        edge_conn_abort(edge_conn_of_route(r->conns.next));
+        end(edge_conn_of_route(r->conns.next));
     while (!list_empty(&r->idle))
         edge_up_close(LIST_OF(r->idle.next, struct edge_up, link));
     while (r->spare_count)
@@ -23,7 +24,8 @@ static void end_connections(struct edge_route *r)
 static void route_free(struct edge *e, struct edge_route *r)
 {
     (void)map_remove(&e->routes, str_of(r->id));
-    end_connections(r);
+    edge_wake_end(r, 502);
+    end_connections(r, edge_conn_abort);
     free(r->traffic_token);
     free(r->mask_host);
     free(r->envd_token);
@@ -38,6 +40,7 @@ static int route_new(struct edge *e, struct str id, struct edge_route **out)
     list_init(&r->conns);
     list_init(&r->idle);
     list_init(&r->waiting);
+    list_init(&r->sleepers);
     if (!str_copy(id, r->id, sizeof r->id) || !map_put(&e->routes, str_of(r->id), r)) {
         free(r);
         return RAISE(-EINVAL);
@@ -68,12 +71,13 @@ static int on_set(struct edge *e, const struct msg *m)
     if (!str_copy(dir, r->dir, sizeof r->dir))
         return RAISE(-EINVAL);
     if (r->state == ROUTE_RUNNING && state != ROUTE_RUNNING)
-        end_connections(r);
+        end_connections(r, edge_conn_pause);
     r->state = (enum route_state)state;
     r->seen = e->sync;
     take_optional(m, RK_TRAFFIC_TOKEN, &r->traffic_token);
     take_optional(m, RK_MASK_HOST, &r->mask_host);
     take_optional(m, RK_ENVD_TOKEN, &r->envd_token);
+    edge_wake_changed(e, r);
     return 0;
 }
 
@@ -126,8 +130,11 @@ static void on_message(struct link *k, const struct msg *m, int *fds, int fd_cou
     (void)fd_count;
     struct edge *e = k->data;
     int r = -ENOSYS;
-    if (m->flags & MSG_REPLY)
+    if (m->flags & MSG_REPLY) {
+        if (m->verb == ROUTE_WAKE)
+            edge_wake_answer(e, m);
         return;
+    }
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (verbs[i].verb == m->verb)
             r = verbs[i].fn(e, m);
@@ -142,6 +149,8 @@ static void on_closed(struct link *k)
 {
     struct edge *e = k->data;
     log_warn("control is away; serving the routes that are known");
+    MAP_EACH(i, &e->routes)
+        ((struct edge_route *)e->routes.slots[i].value)->wake_tag = 0; /* nobody will answer */
     (void)loop_timer_start(e->loop, &e->control_retry, RETRY_MS);
 }
 

@@ -70,3 +70,14 @@ int edge_target_find(struct edge *e, const struct http_head *h, struct route_tar
     arena_deinit(&mem);
     return r;
 }
+
+bool edge_sign_is_by(const struct http_head *h, struct str token)
+{
+    struct arena mem;
+    struct sign_probe probe;
+    arena_init(&mem, 0);
+    bool is =
+        route_sign_find(h, &mem, &probe) == ROUTE_SIGN_CLAIM && sign_probe_matches(&probe, token);
+    arena_deinit(&mem);
+    return is;
+}

@@ -371,3 +371,8 @@ int http_chunks_step(struct http_chunks *c, struct str in, struct str *data, siz
     *used = i;
     return c->state == CHUNK_END ? HTTP_DONE : HTTP_MORE;
 }
+
+bool http_chunks_is_between(const struct http_chunks *c)
+{
+    return c->state == CHUNK_SIZE && c->digits == 0;
+}

@@ -61,3 +61,5 @@ struct http_chunks {
 /* Decodes from `in`: *used bytes were taken, *data is body bytes among them (may be empty: call
  * again with the rest). HTTP_DONE: the body ended; HTTP_MORE: go on; 400: malformed. */
 int http_chunks_step(struct http_chunks *c, struct str in, struct str *data, size_t *used);
+/* Between two chunks: another one could be put here. */
+bool http_chunks_is_between(const struct http_chunks *c);
