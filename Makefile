@@ -7,7 +7,7 @@ export BELLJAR_STATE BELLJAR_API_PORT BELLJAR_EDGE_PORT
 
 PROGRAMS = belljar belljar-control belljar-engine belljar-edge belljar-agent
 .DEFAULT_GOAL := help
-.PHONY: help deps build debug up down check lint bench fuzz format docs golden install clean
+.PHONY: help deps build debug up down check lint bench fuzz sim churn format docs golden install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,9 @@ bench: ## measure against the peers; prints a table and writes build/bench.json
 fuzz: ## every parser of foreign bytes, FUZZ_SECONDS (60) each
 	@scripts/deps test
 	@tests/fuzz/run
+
+sim: debug ## simulate lives of sandboxes for SIM_SECONDS (3600); a failure prints its seed
+	@SIM_SECONDS=$(or $(SIM_SECONDS),3600) build-debug/tests/unit/test-life-sim
 
 format: ## clang-format the tree
 	@scripts/sources | xargs clang-format -i

@@ -3,7 +3,7 @@
  * the actions out, in their order, and reports what happened as the next event.
  *
  * Why it is safe to die at any point: ACT_JOURNAL always stands before the action it announces, and
- * every state has an answer to LIFE_FOUND, LIFE_FROZEN and LIFE_LOST, which is what control hears
+ * every state has an answer to FOUND, FROZEN, KEPT and LOST, which is what control hears
  * from the engine after either of them was started anew. */
 #pragma once
 
@@ -20,6 +20,10 @@
     X(PAUSING, "pausing") /* edges are being told, then the engine freezes it */                   \
     X(PAUSED, "paused")                                                                            \
     X(RESUMING, "resuming")         /* the engine thaws it */                                      \
+    X(STOPPING, "stopping")         /* edges are being told, then the engine ends its processes */ \
+    X(STOPPED, "stopped")           /* only its disk is kept */                                    \
+    X(DROPPING, "dropping")         /* its memory is given up, then it boots */                    \
+    X(BOOTING, "booting")           /* the engine boots it from its disk */                        \
     X(SNAPSHOTTING, "snapshotting") /* it stands still while the engine captures it */             \
     X(KILLING, "killing")           /* edges are being told, then the engine destroys it */        \
     X(GONE, "gone")
@@ -28,7 +32,9 @@
 #define LIFE_EVENTS(X)                                                                             \
     X(CREATE, "create")             /* asked for */                                                \
     X(PAUSE, "pause")               /* asked for */                                                \
+    X(STOP, "stop")                 /* asked for, or its time is up: a pause without its memory */ \
     X(RESUME, "resume")             /* asked for */                                                \
+    X(REBOOT, "reboot")             /* asked for: a resume without its memory */                   \
     X(SNAPSHOT, "snapshot")         /* asked for */                                                \
     X(KILL, "kill")                 /* asked for */                                                \
     X(EXPIRE, "expire")             /* its time is up and it is to be killed */                    \
@@ -41,6 +47,10 @@
     X(FREEZE_FAILED, "freeze-failed")                                                              \
     X(THAW_DONE, "thaw-done")                                                                      \
     X(THAW_FAILED, "thaw-failed")                                                                  \
+    X(STOP_DONE, "stop-done")                                                                      \
+    X(STOP_FAILED, "stop-failed")                                                                  \
+    X(BOOT_DONE, "boot-done")                                                                      \
+    X(BOOT_FAILED, "boot-failed")                                                                  \
     X(CAPTURE_DONE, "capture-done")                                                                \
     X(CAPTURE_FAILED, "capture-failed")                                                            \
     X(EXITED, "exited") /* engine: it ended by itself */                                           \
@@ -49,7 +59,8 @@
     X(RETRY, "retry")   /* the retry clock rang */                                                 \
     X(FOUND, "found")   /* engine, after HELLO: it has it, running */                              \
     X(FROZEN, "frozen") /* engine, after HELLO: it has it, frozen */                               \
-    X(LOST, "lost")     /* engine, after HELLO: it does not have it */
+    X(KEPT, "kept")     /* engine, after HELLO: it has its disk and nothing else */                \
+    X(LOST, "lost")     /* engine, after HELLO or when asked: it does not have it */
 
 /* X(id, name) */
 #define LIFE_ACTIONS(X)                                                                            \
@@ -60,11 +71,14 @@
     X(DESTROY, "engine-destroy")                                                                   \
     X(FREEZE, "engine-freeze")                                                                     \
     X(THAW, "engine-thaw")                                                                         \
+    X(STOP, "engine-stop")                                                                         \
+    X(BOOT, "engine-boot") /* a create from the kept disk */                                       \
     X(CAPTURE, "engine-capture")                                                                   \
     X(PUBLISH, "publish")     /* the route in its new state, to every edge */                      \
     X(UNPUBLISH, "unpublish") /* drop the route at every edge; its connections end */              \
     X(BEGIN, "begin")         /* a run begins: startedAt is now, endAt follows */                  \
-    X(REST, "rest")           /* a run ends: endAt is now */                                       \
+    X(REST, "rest")           /* a run ends: endAt is now, unless it has passed */                 \
+    X(LOSE, "lose-memory")    /* its memory was lost, and not because somebody asked for it */     \
     X(CLOCK, "clock")         /* expire at endAt */                                                \
     X(NO_CLOCK, "no-clock")                                                                        \
     X(RETRY, "retry-clock") /* ring RETRY in a while */                                            \
@@ -99,7 +113,7 @@ enum life_outcome {
     LIFE_IGNORED, /* a late answer that changes nothing any more */
 };
 
-#define LIFE_ACTIONS_MAX 6
+#define LIFE_ACTIONS_MAX 7
 struct life_step {
     enum life_outcome outcome;
     enum life_state next;
@@ -111,7 +125,8 @@ struct life_step life_step(enum life_state state, enum life_event event);
 /* Facts of a state. */
 bool life_is_visible(enum life_state s); /* clients may see it */
 bool life_is_paused(enum life_state s);  /* reported as paused; otherwise as running */
-bool life_is_counted(enum life_state s); /* uses one of the places for sandboxes */
+bool life_is_counted(
+    enum life_state s); /* uses one of the places for sandboxes; a disk alone does not */
 
 const char *life_state_name(enum life_state s);
 const char *life_event_name(enum life_event e);

@@ -2,21 +2,22 @@
  * and crashes of control, engine and host between any two steps, in virtual time. Afterwards calm:
  * whatever happened, what control, journal, engine and edges hold must agree, nobody may wait for
  * ever, and a kill must leave nothing. A failure prints the seed; SIM_SEED=n runs that one loudly,
- * SIM_SECONDS=n runs longer (3 by default). */
+ * SIM_SECONDS=n runs longer (10 by default). */
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "life/life.h"
 #include "tests.h"
 
-enum held { HELD_NONE, HELD_RUNNING, HELD_FROZEN };
+enum held { HELD_NONE, HELD_RUNNING, HELD_FROZEN, HELD_KEPT };
 enum route { ROUTE_NONE, ROUTE_OPEN, ROUTE_PAUSED };
-enum { QUEUE = 64 };
+enum { QUEUE = 64, SIM_DROP = ACT_COUNT, SIM_EXITED }; /* words of the engine that are no action */
 
 struct asked {
-    enum life_action verb;
+    int verb; /* enum life_action or SIM_ */
     int tag;
-    bool good; /* in replies */
+    bool good;    /* in replies */
+    bool is_lost; /* in replies: the engine does not have it */
 };
 struct queue {
     struct asked at[QUEUE];
@@ -32,12 +33,14 @@ struct world {
     bool clock, retry, is_linked;
     int call_tag; /* the reply it waits for; 0: none */
     enum life_action call_verb;
-    int change_tag; /* the change of route it waits for; 0: none */
-    int waiting;    /* clients that hear at the next answer */
+    int capture_tag; /* the capture it waits for, and its layer; 0: none */
+    int change_tag;  /* the change of route it waits for; 0: none */
+    int waiting;     /* clients that hear at the next answer */
     int last_tag;
     /* on disk */
     bool is_recorded;
     enum life_state journal;
+    int layers[QUEUE], layer_count; /* layers of the engine that no record names */
     /* engine, and what is between */
     enum held held;
     struct queue to_engine, from_engine;
@@ -71,6 +74,18 @@ static bool chance(struct world *w, uint64_t one_in) { return random_below(w, on
                      (int)w->route);                                                               \
     } while (0)
 
+static void layer_add(struct world *w, int tag)
+{
+    MUST(w->layer_count < QUEUE);
+    w->layers[w->layer_count++] = tag;
+}
+static void layer_remove(struct world *w, int tag)
+{
+    for (int i = 0; i < w->layer_count; i++)
+        if (w->layers[i] == tag)
+            w->layers[i] = w->layers[--w->layer_count];
+}
+
 static void push(struct world *w, struct queue *q, struct asked a)
 {
     MUST(q->len < QUEUE);
@@ -91,7 +106,8 @@ static int happen(struct world *w, enum life_event e);
 static bool needs_record(enum life_event e)
 {
     return e == LIFE_DO_CREATE || e == LIFE_DO_PAUSE || e == LIFE_DO_EXPIRE_PAUSE ||
-           e == LIFE_DO_RESUME || e == LIFE_DO_SNAPSHOT || e == LIFE_DO_STARTED;
+           e == LIFE_DO_RESUME || e == LIFE_DO_SNAPSHOT || e == LIFE_DO_STARTED ||
+           e == LIFE_DO_STOP || e == LIFE_DO_REBOOT;
 }
 
 static void ask_engine(struct world *w, enum life_action verb)
@@ -99,13 +115,30 @@ static void ask_engine(struct world *w, enum life_action verb)
     w->call_tag = ++w->last_tag;
     w->call_verb = verb;
     if (w->is_linked)
-        push(w, &w->to_engine, (struct asked){ verb, w->call_tag, true });
+        push(w, &w->to_engine, (struct asked){ .verb = (int)verb, .tag = w->call_tag });
+}
+
+/* Its answer does not come through call_tag: the sandbox may be killed meanwhile, and the layer
+ * must not outlive that. */
+static void ask_capture(struct world *w)
+{
+    w->capture_tag = ++w->last_tag;
+    if (w->is_linked)
+        push(w, &w->to_engine, (struct asked){ .verb = ACT_CAPTURE, .tag = w->capture_tag });
+}
+
+static void ask_drop(struct world *w, int layer)
+{
+    if (w->is_linked) /* otherwise it is found at the next HELLO */
+        push(w, &w->to_engine, (struct asked){ .verb = SIM_DROP, .tag = layer });
 }
 
 static void ask_edge(struct world *w, enum life_action verb)
 {
     w->change_tag = ++w->last_tag;
-    push(w, &w->to_edge, (struct asked){ verb, w->change_tag, !life_is_paused(w->state) });
+    push(w, &w->to_edge,
+         (struct asked){
+             .verb = (int)verb, .tag = w->change_tag, .good = !life_is_paused(w->state) });
 }
 
 static void act(struct world *w, enum life_action a)
@@ -119,8 +152,12 @@ static void act(struct world *w, enum life_action a)
     case ACT_DESTROY:
     case ACT_FREEZE:
     case ACT_THAW:
-    case ACT_CAPTURE:
+    case ACT_STOP:
+    case ACT_BOOT:
         ask_engine(w, a);
+        break;
+    case ACT_CAPTURE:
+        ask_capture(w);
         break;
     case ACT_PUBLISH:
     case ACT_UNPUBLISH:
@@ -196,14 +233,27 @@ static const struct {
               { ACT_DESTROY, LIFE_DO_DESTROY_DONE, LIFE_DO_DESTROY_FAILED },
               { ACT_FREEZE, LIFE_DO_FREEZE_DONE, LIFE_DO_FREEZE_FAILED },
               { ACT_THAW, LIFE_DO_THAW_DONE, LIFE_DO_THAW_FAILED },
-              { ACT_CAPTURE, LIFE_DO_CAPTURE_DONE, LIFE_DO_CAPTURE_FAILED } };
+              { ACT_STOP, LIFE_DO_STOP_DONE, LIFE_DO_STOP_FAILED },
+              { ACT_BOOT, LIFE_DO_BOOT_DONE, LIFE_DO_BOOT_FAILED } };
 
-static void hear_engine(struct world *w, enum life_action verb, bool good)
+static void hear_engine(struct world *w, int verb, bool good, bool is_lost)
 {
     w->call_tag = 0;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (verbs[i].verb == verb)
-            (void)happen(w, good ? verbs[i].done : verbs[i].failed);
+        if ((int)verbs[i].verb == verb)
+            (void)happen(w, is_lost ? LIFE_DO_LOST : good ? verbs[i].done : verbs[i].failed);
+}
+
+/* A layer is sealed by its record, or dropped. */
+static void hear_capture(struct world *w, int layer, bool good)
+{
+    w->capture_tag = 0;
+    bool seals = good && w->state == LIFE_SNAPSHOTTING && !chance(w, 40);
+    if (seals)
+        layer_remove(w, layer);
+    else
+        ask_drop(w, layer);
+    (void)happen(w, seals ? LIFE_DO_CAPTURE_DONE : LIFE_DO_CAPTURE_FAILED);
 }
 
 static bool thaw_follows(const struct world *w)
@@ -219,14 +269,25 @@ static void engine_works(struct world *w, bool calm)
     struct asked a = pop(&w->to_engine);
     /* a thaw is one write to a file of the kernel: it may be late, but it does not fail */
     a.good = calm || a.verb == ACT_THAW || !chance(w, 12);
+    bool is_alive = w->held == HELD_RUNNING || w->held == HELD_FROZEN;
     if (a.verb == ACT_CREATE && a.good)
         a.good = w->held == HELD_NONE;
-    if (a.good && a.verb == ACT_CREATE)
+    if (a.verb == ACT_BOOT && a.good)
+        a.good = w->held == HELD_KEPT;
+    if (a.good && (a.verb == ACT_CREATE || a.verb == ACT_BOOT))
         w->held = HELD_RUNNING;
     if (a.good && a.verb == ACT_DESTROY)
         w->held = HELD_NONE;
+    if (a.verb == ACT_STOP) {
+        a.is_lost = w->held == HELD_NONE;
+        w->held = a.good && is_alive ? HELD_KEPT : w->held;
+    }
     if (a.verb == ACT_FREEZE || a.verb == ACT_THAW || a.verb == ACT_CAPTURE)
-        a.good = a.good && w->held != HELD_NONE;
+        a.good = a.good && is_alive;
+    if (a.good && a.verb == ACT_CAPTURE)
+        layer_add(w, a.tag);
+    if (a.verb == SIM_DROP)
+        layer_remove(w, a.tag);
     if (a.good && a.verb == ACT_FREEZE) {
         /* no request may meet a sandbox that does not move */
         MUST(w->route != ROUTE_OPEN || thaw_follows(w));
@@ -234,7 +295,9 @@ static void engine_works(struct world *w, bool calm)
     }
     if (a.good && a.verb == ACT_THAW)
         w->held = HELD_RUNNING;
-    SAY("  engine: %s %s\n", life_action_name(a.verb), a.good ? "done" : "failed");
+    SAY("  engine: %s %s\n",
+        a.verb == SIM_DROP ? "drop" : life_action_name((enum life_action)a.verb),
+        a.good ? "done" : "failed");
     push(w, &w->from_engine, a);
 }
 
@@ -256,8 +319,22 @@ static void link_breaks(struct world *w)
     w->to_engine.len = w->from_engine.len = 0;
     w->is_linked = false;
     if (w->control_up && w->call_tag && w->call_verb == ACT_CREATE)
-        hear_engine(w, ACT_CREATE, false);
+        hear_engine(w, ACT_CREATE, false, false);
     w->call_tag = 0;
+    if (w->control_up && w->capture_tag)
+        hear_capture(w, w->capture_tag, false);
+}
+
+static void engine_dies(struct world *w)
+{
+    SAY("engine dies\n");
+    /* in the middle of a capture: what it froze stays frozen */
+    bool captures = w->to_engine.len && w->to_engine.at[0].verb == ACT_CAPTURE && chance(w, 2);
+    if (captures)
+        (void)pop(&w->to_engine);
+    if (captures && w->held == HELD_RUNNING)
+        w->held = HELD_FROZEN;
+    link_breaks(w);
 }
 
 static void control_dies(struct world *w)
@@ -268,8 +345,22 @@ static void control_dies(struct world *w)
         edge_works(w);
     w->to_edge.len = 0;
     w->control_up = w->clock = w->retry = false;
-    w->waiting = w->change_tag = 0;
+    w->waiting = w->change_tag = w->capture_tag = 0;
     w->state = LIFE_NEW;
+}
+
+/* Everything dies. What was frozen was made durable; of what ran there may be something or not. */
+static void host_dies(struct world *w)
+{
+    SAY("the host is started anew\n");
+    control_dies(w);
+    w->route = ROUTE_NONE;
+    if (w->held == HELD_FROZEN || (w->held == HELD_RUNNING && chance(w, 2)))
+        w->held = HELD_KEPT;
+    if (w->held == HELD_RUNNING) {
+        w->held = HELD_NONE;
+        w->may_end = true;
+    }
 }
 
 static void control_starts(struct world *w)
@@ -280,20 +371,23 @@ static void control_starts(struct world *w)
     (void)happen(w, LIFE_DO_LOADED);
     /* a new link of the edge: told everything, drops the rest */
     push(w, &w->to_edge,
-         (struct asked){ life_is_visible(w->state) ? ACT_PUBLISH : ACT_UNPUBLISH, 0,
-                         !life_is_paused(w->state) });
+         (struct asked){ .verb = life_is_visible(w->state) ? ACT_PUBLISH : ACT_UNPUBLISH,
+                         .good = !life_is_paused(w->state) });
 }
 
 static void link_starts(struct world *w)
 {
     SAY("link; the engine has %d\n", (int)w->held);
     w->is_linked = true;
+    for (int i = 0; i < w->layer_count; i++)
+        ask_drop(w, w->layers[i]);
     if (w->state == LIFE_GONE || w->state == LIFE_NEW) {
         if (w->held != HELD_NONE) /* unknown to control */
-            push(w, &w->to_engine, (struct asked){ ACT_DESTROY, 0, true });
+            push(w, &w->to_engine, (struct asked){ .verb = ACT_DESTROY });
         return;
     }
     (void)happen(w, w->held == HELD_NONE     ? LIFE_DO_LOST
+                    : w->held == HELD_KEPT   ? LIFE_DO_KEPT
                     : w->held == HELD_FROZEN ? LIFE_DO_FROZEN
                                              : LIFE_DO_FOUND);
 }
@@ -304,7 +398,7 @@ static void loses_it(struct world *w)
     w->held = HELD_NONE;
     w->may_end = true;
     if (w->is_linked) /* otherwise it is missing in the list after HELLO */
-        (void)happen(w, LIFE_DO_EXITED);
+        push(w, &w->from_engine, (struct asked){ .verb = SIM_EXITED });
 }
 
 /* -- time -- */
@@ -322,8 +416,12 @@ static bool progress(struct world *w, bool calm)
     }
     if (w->from_engine.len) {
         struct asked a = pop(&w->from_engine);
-        if (w->control_up && a.tag && a.tag == w->call_tag)
-            hear_engine(w, a.verb, a.good);
+        if (w->control_up && a.verb == SIM_EXITED)
+            (void)happen(w, LIFE_DO_EXITED);
+        else if (w->control_up && a.tag && a.tag == w->call_tag)
+            hear_engine(w, a.verb, a.good, a.is_lost);
+        else if (w->control_up && a.verb == ACT_CAPTURE && a.tag == w->capture_tag)
+            hear_capture(w, a.tag, a.good);
         return true;
     }
     if (w->retry && w->control_up && !w->change_tag) { /* edges answer sooner, or are cut off */
@@ -336,27 +434,34 @@ static bool progress(struct world *w, bool calm)
 
 static void trouble(struct world *w)
 {
-    static const enum life_event wishes[] = { LIFE_DO_PAUSE, LIFE_DO_RESUME, LIFE_DO_SNAPSHOT,
-                                              LIFE_DO_RESUME, LIFE_DO_PAUSE };
-    switch (random_below(w, 14)) {
+    static const enum life_event wishes[] = { LIFE_DO_PAUSE,    LIFE_DO_RESUME, LIFE_DO_SNAPSHOT,
+                                              LIFE_DO_RESUME,   LIFE_DO_PAUSE,  LIFE_DO_STOP,
+                                              LIFE_DO_SNAPSHOT, LIFE_DO_RESUME, LIFE_DO_REBOOT };
+    switch (random_below(w, 16)) {
     case 0:
         if (w->control_up)
             control_dies(w);
         break;
     case 1:
-        if (w->is_linked) {
-            SAY("engine dies\n");
-            link_breaks(w);
-        }
+        if (w->is_linked)
+            engine_dies(w);
         break;
     case 2:
-        if (chance(w, 6) && w->held != HELD_NONE)
+        if (chance(w, 6) && (w->held == HELD_RUNNING || w->held == HELD_FROZEN))
             loses_it(w);
+        else if (chance(w, 4))
+            host_dies(w);
         break;
     case 3:
         if (w->control_up && w->call_tag && w->is_linked) {
             SAY("no answer in time\n");
-            hear_engine(w, w->call_verb, false);
+            hear_engine(w, w->call_verb, false, false);
+        }
+        break;
+    case 6:
+        if (w->control_up && w->capture_tag && w->is_linked) {
+            SAY("no capture in time\n");
+            hear_capture(w, w->capture_tag, false);
         }
         break;
     case 4:
@@ -365,9 +470,11 @@ static void trouble(struct world *w)
         break;
     case 5:
         if (w->control_up && w->clock && chance(w, 3)) {
-            bool kills = chance(w, 2);
-            w->may_end |= kills;
-            int r = happen(w, kills ? LIFE_DO_EXPIRE : LIFE_DO_EXPIRE_PAUSE);
+            static const enum life_event ends[] = { LIFE_DO_EXPIRE, LIFE_DO_EXPIRE_PAUSE,
+                                                    LIFE_DO_STOP };
+            enum life_event e = ends[random_below(w, 3)];
+            w->may_end |= e == LIFE_DO_EXPIRE;
+            int r = happen(w, e);
             w->clock = r == LIFE_BUSY || r < 0; /* rings again soon */
         }
         break;
@@ -394,6 +501,7 @@ static void check(struct world *w)
         enum route route;
     } legal[] = { { LIFE_RUNNING, HELD_RUNNING, ROUTE_OPEN },
                   { LIFE_PAUSED, HELD_FROZEN, ROUTE_PAUSED },
+                  { LIFE_STOPPED, HELD_KEPT, ROUTE_PAUSED },
                   { LIFE_GONE, HELD_NONE, ROUTE_NONE },
                   { LIFE_NEW, HELD_NONE, ROUTE_NONE } };
     bool is_legal = false;
@@ -403,6 +511,7 @@ static void check(struct world *w)
     MUST(is_legal);
     MUST(w->state != LIFE_RUNNING || w->clock);
     MUST(w->waiting == 0);
+    MUST(w->layer_count == 0); /* every layer has a record, or is gone */
     if (w->was_running && !w->may_end)
         MUST(life_is_visible(w->state)); /* no crash of ours may end what a client has */
 }
@@ -451,7 +560,7 @@ static void lives_end_well(void **state)
         live(strtoull(one, NULL, 10), true);
         return;
     }
-    int64_t start = clock_mono_ms(), length = (seconds ? atoi(seconds) : 3) * 1000;
+    int64_t start = clock_mono_ms(), length = (seconds ? atoi(seconds) : 10) * 1000;
     uint64_t first = (uint64_t)clock_wall_us(), n = 0;
     for (; clock_mono_ms() - start < length; n++)
         live(first + n, false);

@@ -75,6 +75,27 @@ static const struct {
     { "the host was started anew: nothing is left",
       LIFE_PAUSED,
       { LIFE_DO_LOADED, LIFE_DO_LOST, LIFE_DO_ROUTED, LIFE_DO_DESTROY_DONE } },
+    { "the host was started anew: the disk of what was paused is left",
+      LIFE_PAUSED,
+      { LIFE_DO_LOADED, LIFE_DO_KEPT, LIFE_DO_ROUTED, LIFE_DO_RESUME, LIFE_DO_BOOT_DONE,
+        LIFE_DO_ROUTED } },
+    { "paused without its memory, then booted from its disk",
+      LIFE_RUNNING,
+      { LIFE_DO_STOP, LIFE_DO_STOP, LIFE_DO_ROUTED, LIFE_DO_STOP_DONE, LIFE_DO_PAUSE,
+        LIFE_DO_RESUME, LIFE_DO_RESUME, LIFE_DO_BOOT_DONE, LIFE_DO_ROUTED } },
+    { "resumed without the memory it has",
+      LIFE_PAUSED,
+      { LIFE_DO_REBOOT, LIFE_DO_RESUME, LIFE_DO_STOP_DONE, LIFE_DO_BOOT_DONE, LIFE_DO_ROUTED } },
+    { "it does not boot: its disk stays",
+      LIFE_STOPPED,
+      { LIFE_DO_RESUME, LIFE_DO_BOOT_FAILED, LIFE_DO_STOP_FAILED, LIFE_DO_RETRY,
+        LIFE_DO_STOP_DONE } },
+    { "the engine dies while it boots; it was faster",
+      LIFE_BOOTING,
+      { LIFE_DO_FOUND, LIFE_DO_STOP_DONE, LIFE_DO_BOOT_DONE, LIFE_DO_ROUTED } },
+    { "killed while it is stopped",
+      LIFE_STOPPING,
+      { LIFE_DO_KILL, LIFE_DO_STOP_DONE, LIFE_DO_ROUTED, LIFE_DO_DESTROY_DONE } },
     { "it ended by itself while paused",
       LIFE_PAUSED,
       { LIFE_DO_EXITED, LIFE_DO_ROUTED, LIFE_DO_DESTROY_DONE } },
@@ -105,7 +126,8 @@ static void stories_go_as_told(void **state)
 static bool has_effect(enum life_action a)
 {
     return a == ACT_CREATE || a == ACT_DESTROY || a == ACT_FREEZE || a == ACT_THAW ||
-           a == ACT_CAPTURE || a == ACT_PUBLISH || a == ACT_UNPUBLISH;
+           a == ACT_STOP || a == ACT_BOOT || a == ACT_CAPTURE || a == ACT_PUBLISH ||
+           a == ACT_UNPUBLISH;
 }
 
 /* A new state is durable before anything outside happens because of it. */
@@ -130,11 +152,12 @@ static void journal_comes_first(void **state)
 static void nothing_gets_stuck(void **state)
 {
     (void)state;
-    static const enum life_event heard[] = { LIFE_DO_FOUND, LIFE_DO_FROZEN, LIFE_DO_LOST };
+    static const enum life_event heard[] = { LIFE_DO_FOUND, LIFE_DO_FROZEN, LIFE_DO_KEPT,
+                                             LIFE_DO_LOST };
     for (int s = LIFE_STARTING; s < LIFE_GONE; s++) {
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < 4; i++) {
             struct life_step r = step(s, heard[i]);
-            bool is_settled = s == LIFE_RUNNING || s == LIFE_PAUSED;
+            bool is_settled = s == LIFE_RUNNING || s == LIFE_PAUSED || s == LIFE_STOPPED;
             assert_true(r.outcome == LIFE_TAKEN || is_settled);
         }
         struct life_step r = step(s, LIFE_DO_KILL);
@@ -146,11 +169,12 @@ static void nothing_gets_stuck(void **state)
     static const struct {
         enum life_state s;
         enum life_event failed;
-    } waits[] = { { LIFE_STARTING, LIFE_DO_START_FAILED },
-                  { LIFE_PAUSING, LIFE_DO_FREEZE_FAILED },
-                  { LIFE_RESUMING, LIFE_DO_THAW_FAILED },
-                  { LIFE_SNAPSHOTTING, LIFE_DO_CAPTURE_FAILED },
-                  { LIFE_KILLING, LIFE_DO_DESTROY_FAILED } };
+    } waits[] = {
+        { LIFE_STARTING, LIFE_DO_START_FAILED },       { LIFE_PAUSING, LIFE_DO_FREEZE_FAILED },
+        { LIFE_RESUMING, LIFE_DO_THAW_FAILED },        { LIFE_STOPPING, LIFE_DO_STOP_FAILED },
+        { LIFE_DROPPING, LIFE_DO_STOP_FAILED },        { LIFE_BOOTING, LIFE_DO_BOOT_FAILED },
+        { LIFE_SNAPSHOTTING, LIFE_DO_CAPTURE_FAILED }, { LIFE_KILLING, LIFE_DO_DESTROY_FAILED }
+    };
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
         assert_int_equal(life_step(waits[i].s, waits[i].failed).outcome, LIFE_TAKEN);
 }
