@@ -27,7 +27,8 @@ static int read_template(struct api_call *c, const json_t *body, struct sandbox_
         return op_fail(&c->op, FAULT_INVALID, EINVAL, "Invalid template reference: " STR_FMT,
                        STR_ARG(text));
     }
-    return template_find(&c->op, fleet_state_dir(c->api->spec.fleet), &ref, &spec->template);
+    struct templates in = fleet_templates(c->api->spec.fleet);
+    return template_find(&c->op, &in, &ref, &spec->template);
 }
 
 /* autoPause, autoPauseMemory, autoResume. */
@@ -127,7 +128,7 @@ static int check_boot(struct api_call *c, const struct sandbox_spec *spec)
 {
     struct buf *b = &c->api->out;
     buf_reset(b);
-    bool good = sandbox_spec_boot(b, spec, "i00000000000000000000", spec->template.id, 0);
+    bool good = sandbox_spec_boot(b, spec, "i00000000000000000000", spec->template.id, false, 0);
     if (!good || buf_used(b) + 256 > LIMIT_SANDBOX_BOOT_SIZE)
         return api_invalid(&c->op, "envVars are larger than %d bytes", LIMIT_SANDBOX_BOOT_SIZE);
     return 0;

@@ -96,8 +96,8 @@ static void list(struct api_call *c, bool has_pages)
         l.query.has_token = l.query.wants_paused = false;
         l.query.wants_running = true;
     }
-    if (l.query.template.n &&
-        !template_resolve(fleet_state_dir(c->api->spec.fleet), &ref, l.template_id))
+    struct templates in = fleet_templates(c->api->spec.fleet);
+    if (l.query.template.n && !template_resolve(&in, &ref, l.template_id, NULL))
         l.count = 0;
     buf_reset(b);
     bool has_more = put_page(c, &l, b, &last);

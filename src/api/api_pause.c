@@ -11,16 +11,19 @@ static int64_t deadline(struct api_call *c)
     return c->deadline_ms;
 }
 
-/* `memory` of a body. It may only be true: -errno otherwise. */
-static int read_memory(struct op *op, const json_t *body, const char *what)
+/* `memory` of a body that has been checked. */
+static bool asked_memory(struct api_call *c)
 {
     bool memory = true;
-    int r = api_field_bool(op, body, "memory", &memory);
-    if (r < 0 || memory)
-        return r < 0 ? r : 0;
-    return op_fail(op, FAULT_UNSUPPORTED, ENOSYS,
-                   "%s with memory:false is not there yet on this server; nothing was changed",
-                   what);
+    struct op ignored = { 0 };
+    (void)api_field_bool(&ignored, c->body, "memory", &memory);
+    return memory;
+}
+
+static int check_memory(struct op *op, const json_t *body)
+{
+    bool ignored;
+    return api_field_bool(op, body, "memory", &ignored);
 }
 
 /* -- pause -- */
@@ -43,7 +46,7 @@ static void pause_it(struct api_call *c)
     if (!s)
         return;
     api_wait_init(c, on_paused);
-    int r = fleet_pause(c->api->spec.fleet, &c->op, s, deadline(c), &c->wait);
+    int r = fleet_pause(c->api->spec.fleet, &c->op, s, asked_memory(c), deadline(c), &c->wait);
     if (r == -EAGAIN)
         api_wait_again(c, pause_it);
     else if (r < 0)
@@ -52,7 +55,7 @@ static void pause_it(struct api_call *c)
 
 static void take_pause(struct api_call *c, const json_t *body)
 {
-    if (read_memory(&c->op, body, "pause") < 0)
+    if (check_memory(&c->op, body) < 0)
         api_reply_fault(c);
     else
         pause_it(c);
@@ -87,7 +90,8 @@ static void resume_it(struct api_call *c)
     if (!s)
         return;
     api_wait_init(c, on_resumed);
-    int r = fleet_resume(c->api->spec.fleet, &c->op, s, asked_timeout(c), deadline(c), &c->wait);
+    int r = fleet_resume(c->api->spec.fleet, &c->op, s, asked_timeout(c), asked_memory(c),
+                         deadline(c), &c->wait);
     if (r == -EAGAIN)
         api_wait_again(c, resume_it);
     else if (r < 0)
@@ -97,8 +101,7 @@ static void resume_it(struct api_call *c)
 static void take_resume(struct api_call *c, const json_t *body)
 {
     int64_t timeout_s;
-    if (api_field_timeout(&c->op, body, false, &timeout_s) < 0 ||
-        read_memory(&c->op, body, "resume") < 0)
+    if (api_field_timeout(&c->op, body, false, &timeout_s) < 0 || check_memory(&c->op, body) < 0)
         api_reply_fault(c);
     else
         resume_it(c);
@@ -114,13 +117,9 @@ static void connect_it(struct api_call *c)
         return;
     bool is_settled = s->state == LIFE_RUNNING || s->state == LIFE_SNAPSHOTTING;
     if (!is_settled) {
-        if (read_memory(&c->op, c->body, "resume") < 0) {
-            api_reply_fault(c);
-            return;
-        }
         api_wait_init(c, on_resumed);
-        int r =
-            fleet_resume(c->api->spec.fleet, &c->op, s, asked_timeout(c), deadline(c), &c->wait);
+        int r = fleet_resume(c->api->spec.fleet, &c->op, s, asked_timeout(c), asked_memory(c),
+                             deadline(c), &c->wait);
         if (r == -EAGAIN)
             api_wait_again(c, connect_it);
         else if (r < 0)
@@ -137,12 +136,11 @@ static void connect_it(struct api_call *c)
 static void take_connect(struct api_call *c, const json_t *body)
 {
     int64_t timeout_s;
-    bool memory;
     int r = api_field_timeout(&c->op, body, c->version == 1, &timeout_s);
     if (r == 0 && c->version == 1)
         r = api_invalid(&c->op, "timeout is missing");
     if (r >= 0)
-        r = api_field_bool(&c->op, body, "memory", &memory);
+        r = check_memory(&c->op, body);
     if (r < 0)
         api_reply_fault(c);
     else

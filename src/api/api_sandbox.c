@@ -61,7 +61,8 @@ static struct sandbox *timed_sandbox(struct api_call *c)
     struct sandbox *s = api_sandbox(c);
     if (!s || s->state == LIFE_RUNNING)
         return s;
-    if (s->state == LIFE_PAUSED) /* old SDKs take this for "resume it" (delta.md 13) */
+    if (s->state == LIFE_PAUSED ||
+        s->state == LIFE_STOPPED) /* old SDKs take this for "resume it" (delta.md 13) */
         (void)op_fail(&c->op, FAULT_NOT_FOUND, ENOENT, "Sandbox \"%s\" is not running", s->id);
     else
         (void)op_fail(&c->op, FAULT_CONFLICT, EBUSY, "Sandbox \"%s\" is changing its state", s->id);

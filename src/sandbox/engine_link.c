@@ -80,12 +80,22 @@ void engine_link_ask(struct engine_link *k, struct engine_call *c, int64_t timeo
     (void)loop_timer_start(k->loop, &c->timer, timeout_ms);
 }
 
+static void tell(struct engine_link *k, enum engine_verb verb, enum engine_key key, struct str name)
+{
+    struct buf *b = engine_link_begin(k, verb);
+    msg_str(b, (uint16_t)key, name);
+    msg_end(b);
+    if (link_is_open(&k->link))
+        (void)link_send(&k->link, b, NULL, 0);
+}
+
 void engine_link_destroy(struct engine_link *k, struct str id)
 {
-    struct buf *b = engine_link_begin(k, ENGINE_DESTROY);
-    msg_str(b, EK_ID, id);
-    msg_end(b);
-    (void)link_send(&k->link, b, NULL, 0);
+    tell(k, ENGINE_DESTROY, EK_ID, id);
+}
+void engine_link_drop(struct engine_link *k, struct str name)
+{
+    tell(k, ENGINE_DROP, EK_LAYER, name);
 }
 
 static void on_reply(struct engine_link *k, const struct msg *m)
@@ -106,11 +116,16 @@ static void on_reply(struct engine_link *k, const struct msg *m)
         log_warn("engine, to nobody in particular: " STR_FMT, STR_ARG(a.text));
 }
 
+static bool flag(const struct msg *m, uint16_t key)
+{
+    uint64_t v;
+    return msg_get_u64(m, key, &v) && v != 0;
+}
+
 static void on_message(struct link *l, const struct msg *m, int *fds, int fd_count)
 {
     struct engine_link *k = l->data;
     struct str id = STR_NONE, reason = STR_NONE;
-    uint64_t frozen = 0;
     (void)fds;
     (void)fd_count;
     if (m->flags & MSG_REPLY) {
@@ -127,11 +142,16 @@ static void on_message(struct link *l, const struct msg *m, int *fds, int fd_cou
         k->ops->on_up(k->data);
         return;
     }
+    if (m->verb == ENGINE_LAYER && !k->is_up && msg_get_str(m, EK_LAYER, &id))
+        k->ops->on_layer(k->data, id);
     if (!msg_get_str(m, EK_ID, &id))
         return;
     if (m->verb == ENGINE_FOUND && !k->is_up) {
-        (void)msg_get_u64(m, EK_FROZEN, &frozen);
-        k->ops->on_found(k->data, id, frozen != 0);
+        struct engine_found found = { .id = id,
+                                      .is_frozen = flag(m, EK_FROZEN),
+                                      .is_kept = flag(m, EK_KEPT),
+                                      .is_warm = flag(m, EK_WARM) };
+        k->ops->on_found(k->data, &found);
     } else if (m->verb == ENGINE_EXITED) {
         (void)msg_get_str(m, EK_REASON, &reason);
         k->ops->on_exited(k->data, id, reason);

@@ -32,9 +32,16 @@ struct engine_call {
     void *data;
 };
 
+/* A sandbox that the engine has. */
+struct engine_found {
+    struct str id;
+    bool is_frozen, is_kept, is_warm;
+};
+
 struct engine_link_ops {
-    /* The engine has this sandbox: once per sandbox, after a connect, before on_up. */
-    void (*on_found)(void *data, struct str id, bool is_frozen);
+    /* What the engine has: once per sandbox and per layer, after a connect, before on_up. */
+    void (*on_found)(void *data, const struct engine_found *found);
+    void (*on_layer)(void *data, struct str name);
     void (*on_up)(void *data);
     void (*on_down)(void *data); /* the calls under way have failed already */
     void (*on_exited)(void *data, struct str id, struct str reason);
@@ -53,5 +60,7 @@ struct buf *engine_link_begin(struct engine_link *k, enum engine_verb verb);
 /* Sends it. c->fn runs once, later, unless c is asked again or cancelled before: then never. */
 void engine_link_ask(struct engine_link *k, struct engine_call *c, int64_t timeout_ms);
 void engine_call_cancel(struct engine_call *c);
-/* Tells the engine to destroy `id`; nobody waits (it is found again at the next connect). */
+/* Tells the engine to destroy sandbox `id`, or to drop layer `name`; nobody waits (it is found
+ * again at the next connect). */
 void engine_link_destroy(struct engine_link *k, struct str id);
+void engine_link_drop(struct engine_link *k, struct str name);

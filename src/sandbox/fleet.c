@@ -93,6 +93,7 @@ static void sandbox_free(struct sandbox *s)
     route_change_cancel(&s->change);
     loop_timer_cancel(&s->clock);
     metrics_deinit(&s->metrics);
+    layers_release(&s->fleet->layers, s->spec.template.layers);
     sandbox_spec_deinit(&s->spec);
     for (size_t i = 0; i < sizeof s->view / sizeof *s->view; i++)
         free(s->view[i]);
@@ -180,7 +181,11 @@ struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *
         f->order_cap = cap;
     }
     struct sandbox *s = calloc(1, sizeof *s);
-    if (!s || !str_copy(str_of(id), s->id, sizeof s->id) || !map_put(&f->by_id, str_of(s->id), s)) {
+    bool holds = s && layers_hold(&f->layers, spec->template.layers);
+    if (!holds || !str_copy(str_of(id), s->id, sizeof s->id) ||
+        !map_put(&f->by_id, str_of(s->id), s)) {
+        if (holds)
+            layers_release(&f->layers, spec->template.layers);
         free(s);
         return NULL;
     }
@@ -220,30 +225,56 @@ struct fleet_counts fleet_count(const struct fleet *f)
                                   .has_engine = engine_link_is_up(f->engine) };
 }
 
-const char *fleet_state_dir(const struct fleet *f) { return f->spec.state; }
+uint32_t fleet_max(const struct fleet *f) { return f->spec.sandbox_max; }
+struct templates fleet_templates(const struct fleet *f)
+{
+    return (struct templates){ .state = f->spec.state, .store = f->spec.store };
+}
 
 /* -- the engine and the edges speak first -- */
 
-static void on_found(void *data, struct str id, bool is_frozen)
+static void on_found(void *data, const struct engine_found *found)
 {
     struct fleet *f = data;
-    struct sandbox *s = map_get(&f->by_id, id);
+    struct sandbox *s = map_get(&f->by_id, found->id);
     if (!s) {
-        log_warn("the engine has an unknown sandbox " STR_FMT "; destroying it", STR_ARG(id));
-        engine_link_destroy(f->engine, id);
+        if (!found->is_warm)
+            log_warn("the engine has an unknown sandbox " STR_FMT "; destroying it",
+                     STR_ARG(found->id));
+        engine_link_destroy(f->engine, found->id);
         return;
     }
     s->is_found = true;
-    s->is_frozen = is_frozen;
+    s->is_frozen = found->is_frozen;
+    s->is_kept = found->is_kept;
+}
+
+static void on_layer(void *data, struct str name)
+{
+    struct fleet *f = data;
+    if (layers_has(&f->layers, name))
+        return;
+    log_info("nobody needs layer " STR_FMT "; dropping it", STR_ARG(name));
+    engine_link_drop(f->engine, name);
+}
+
+static void on_layer_free(void *data, struct str name)
+{
+    struct fleet *f = data;
+    if (f->engine)
+        engine_link_drop(f->engine, name);
 }
 
 static bool is_idle(const struct sandbox *s)
 {
-    return (s->state == LIFE_RUNNING || s->state == LIFE_PAUSED) && !s->change.link;
+    return (s->state == LIFE_RUNNING || s->state == LIFE_PAUSED || s->state == LIFE_STOPPED) &&
+           !s->change.link;
 }
 
 static void on_up(void *data)
 {
+    static const struct fault restarted = { .code = FAULT_UNAVAILABLE,
+                                            .text = "the engine was restarted meanwhile" };
     struct fleet *f = data;
     uint32_t found = 0, lost = 0;
     MAP_EACH(i, &f->by_id) {
@@ -256,10 +287,11 @@ static void on_up(void *data)
         lost += is_lost;
         (void)fleet_step(f, s,
                          !s->is_found   ? LIFE_DO_LOST
+                         : s->is_kept   ? LIFE_DO_KEPT
                          : s->is_frozen ? LIFE_DO_FROZEN
                                         : LIFE_DO_FOUND,
-                         NULL);
-        s->is_found = s->is_frozen = false;
+                         is_lost ? NULL : &restarted);
+        s->is_found = s->is_frozen = s->is_kept = false;
         if (is_idle(s)) /* who waits for it waits for the engine: fleet_pause, fleet_resume */
             fleet_answer(f, s, NULL);
     }
@@ -328,6 +360,7 @@ static int load_one(void *data, const struct store_sandbox *r)
     s->created_us = r->created_us;
     s->started_us = r->started_us;
     s->end_us = r->end_us;
+    s->has_lost_memory = r->has_lost_memory;
     s->state = state;
     f->counted += life_is_counted(state);
     f->running += life_is_visible(state) && !life_is_paused(state);
@@ -345,16 +378,18 @@ static void on_tidy(struct loop_timer *t)
 
 static int fleet_start(struct op *op, struct fleet *f)
 {
-    static const struct engine_link_ops engine_ops = {
-        .on_found = on_found, .on_up = on_up, .on_down = on_down, .on_exited = on_exited
-    };
+    static const struct engine_link_ops engine_ops = { .on_found = on_found,
+                                                       .on_layer = on_layer,
+                                                       .on_up = on_up,
+                                                       .on_down = on_down,
+                                                       .on_exited = on_exited };
     static const struct route_link_ops route_ops = { .on_edge = on_edge, .on_wake = fleet_on_wake };
     struct loop *l = f->spec.loop;
     f->routes = route_link_new(l, TAKE_FD(f->spec.routes_fd), &route_ops, f);
     f->engine = engine_link_new(l, f->spec.engine_path, &engine_ops, f);
     if (!f->routes || !f->engine)
         return op_fail(op, FAULT_HOST, ENOMEM, "the links to engine and edge cannot be made");
-    if (store_secret(f->spec.store, "seed", f->seed) < 0 ||
+    if (store_secret(f->spec.store, "seed", f->seed) < 0 || fleet_builds_load(f) < 0 ||
         store_sandbox_each(f->spec.store, load_one, f) < 0)
         return op_fail(op, FAULT_HOST, EIO, "the journal cannot be read");
     MAP_EACH(i, &f->by_id)
@@ -376,6 +411,8 @@ int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out)
     list_init(&f->dead);
     list_init(&f->answers);
     list_init(&f->wakes);
+    list_init(&f->captures);
+    layers_init(&f->layers, on_layer_free, f);
     buf_init(&f->scratch, 0);
     f->finish = (struct loop_task){ .fn = on_finish, .data = f };
     f->tidy = (struct loop_timer){ .fn = on_tidy, .data = f };
@@ -399,10 +436,12 @@ void fleet_free(struct fleet *f)
         sandbox_wait_cancel(LIST_OF(f->answers.next, struct sandbox_wait, node));
     on_finish(&f->finish);
     loop_task_cancel(&f->finish);
+    fleet_captures_free(f);
+    engine_link_free(TAKE_PTR(f->engine)); /* from here on no layer is dropped */
     MAP_EACH(i, &f->by_id)
         sandbox_free(f->by_id.slots[i].value);
     map_deinit(&f->by_id);
-    engine_link_free(f->engine);
+    layers_deinit(&f->layers);
     route_link_free(f->routes);
     buf_deinit(&f->scratch);
     free(f->order);

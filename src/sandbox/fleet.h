@@ -33,13 +33,31 @@ int fleet_create(struct fleet *f, struct op *op, struct sandbox_spec *spec, int6
 int fleet_kill(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadline_ms,
                struct sandbox_wait *w);
 
-/* Pauses, resumes for `timeout_s`. 0: `w` hears when it is done. -EALREADY with CONFLICT: it is in
- * that state. -EAGAIN: something else is under way, or the engine is away; nothing was begun, and
- * `w` hears when to ask again. Others as above. */
-int fleet_pause(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadline_ms,
+/* Pauses, resumes for `timeout_s`. Without `memory` only its disk is kept, or used: it boots when
+ * it is resumed. 0: `w` hears when it is done. -EALREADY with CONFLICT: it is in that state.
+ * -EAGAIN: something else is under way, or the engine is away; nothing was begun, and `w` hears
+ * when to ask again. Others as above. */
+int fleet_pause(struct fleet *f, struct op *op, struct sandbox *s, bool memory, int64_t deadline_ms,
                 struct sandbox_wait *w);
-int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t timeout_s,
+int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t timeout_s, bool memory,
                  int64_t deadline_ms, struct sandbox_wait *w);
+
+#define SANDBOX_LAYER_SIZE 21 /* 'l', 19 of [a-z0-9], NUL */
+#define SANDBOX_BUILD_SIZE 37 /* a UUID, NUL */
+struct sandbox_capture {
+    char layer[SANDBOX_LAYER_SIZE];
+    char template_id[21]; /* of a snapshot */
+};
+/* Captures the disk of a running sandbox, which goes on afterwards. With `ref` as a snapshot: a
+ * build of the template that ref->name is ("": a new one without a name), tagged ref->tag. Without
+ * it the layer is the caller's, who releases it. *out holds once `w` hears that it is done. Returns
+ * as fleet_pause; CONFLICT also when it is paused. */
+int fleet_capture(struct fleet *f, struct op *op, struct sandbox *s, const struct template_ref *ref,
+                  struct sandbox_capture *out, int64_t deadline_ms, struct sandbox_wait *w);
+void fleet_layer_release(struct fleet *f, const char *layer);
+/* Removes a tag of a template, or all of it (NULL), from the store; its layers go when the last
+ * sandbox on them has ended. 0 or a negative errno with UNAVAILABLE in `op`. */
+int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, const char *tag);
 
 /* Sets the end of a running sandbox to `end_us` (wall), journalled; a past one ends it at once. It
  * is clamped to the longest life. -ERANGE with INVALID: that has been reached already. */
@@ -57,4 +75,5 @@ struct fleet_counts {
     bool has_engine;
 };
 struct fleet_counts fleet_count(const struct fleet *f);
-const char *fleet_state_dir(const struct fleet *f);
+struct templates fleet_templates(const struct fleet *f);
+uint32_t fleet_max(const struct fleet *f); /* sandboxes alive at once */

@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "sandbox/fleet.h"
+#include "sandbox/layers.h"
 
 struct fleet {
     struct fleet_spec spec;
@@ -13,6 +14,8 @@ struct fleet {
     struct sandbox **order; /* visible ones, as fleet_visible says */
     uint32_t order_len, order_cap;
     uint32_t counted, running, parked_count;
+    struct layers layers;
+    struct list captures;    /* struct capture */
     struct list parked;      /* sandboxes that wait for the engine before they begin */
     struct list dead;        /* sandboxes to free */
     struct list answers;     /* sandbox_wait to call */
@@ -42,6 +45,29 @@ void fleet_answer(struct fleet *f, struct sandbox *s, const struct fault *fault)
 
 /* Fields of the route of `s` into `b`. */
 void fleet_put_route(const struct sandbox *s, struct buf *b);
+
+/* -- fleet_verbs.c -- */
+
+/* "Sandbox 'id' is already running": around the id. */
+struct fleet_refusal {
+    const char *before, *after;
+};
+/* Turns the outcome of a request into the answer that fleet.h promises. */
+int fleet_asked(struct op *op, struct sandbox *s, int outcome, const struct fleet_refusal *refusal,
+                int64_t deadline_ms, struct sandbox_wait *w);
+/* While the engine is away nothing is begun: the state would change and then nothing would happen.
+ * True: `w` hears when it is there. */
+bool fleet_must_wait(struct fleet *f, struct sandbox *s, int64_t deadline_ms,
+                     struct sandbox_wait *w);
+
+/* -- fleet_capture.c -- */
+
+/* ACT_CAPTURE: asks the engine for s->capture. */
+void fleet_capture_ask(struct sandbox *s);
+/* Reads the builds of the store: holds the layers of the finished ones, removes the others. 0 or a
+ * negative errno. */
+int fleet_builds_load(struct fleet *f);
+void fleet_captures_free(struct fleet *f);
 
 /* Starts sampling. 0 or a negative errno. */
 int fleet_stats_start(struct fleet *f);

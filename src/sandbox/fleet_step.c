@@ -8,9 +8,10 @@
 #include "sandbox/fleet_internal.h"
 
 enum {
-    CREATE_MS = LIMIT_SANDBOX_BOOT_MS + 2000, /* the engine gives up earlier and says why */
+    LATE_MS = 2000, /* more than the engine has: it gives up earlier and says why */
     DESTROY_MS = 10000,
     FREEZE_MS = 5000,
+    STOP_MS = 30000, /* what was written is synced to the disk */
     RETRY_MS = 500,
     BUSY_MS = 100,
     HOLD_MS = 1000,
@@ -36,7 +37,10 @@ static int journal(struct sandbox *s, enum life_state from)
                                .state = life_state_name(s->state),
                                .created_us = s->created_us,
                                .started_us = s->started_us,
-                               .end_us = s->end_us };
+                               .end_us = s->end_us,
+                               .has_lost_memory = s->has_lost_memory };
+    if (life_is_paused(s->state)) /* what is kept must be known after a loss of power, too */
+        store_want_sync(f->spec.store);
     if (from != LIFE_NEW)
         return store_sandbox_set(f->spec.store, &r);
     (void)str_copy(str_of(engine_link_isolation(f->engine)), s->spec.isolation,
@@ -47,23 +51,37 @@ static int journal(struct sandbox *s, enum life_state from)
     return store_sandbox_add(f->spec.store, &r);
 }
 
-static void ask_engine(struct sandbox *s, enum engine_verb verb, int64_t timeout_ms)
+static void put_create(struct sandbox *s, struct buf *b, bool is_kept)
+{
+    struct fleet *f = s->fleet;
+    const struct sandbox_spec *p = &s->spec;
+    msg_str(b, EK_TEMPLATE, str_of(p->template.rootfs));
+    if (p->template.layers)
+        msg_str(b, EK_LAYERS, str_of(p->template.layers));
+    if (is_kept)
+        msg_u64(b, EK_KEPT, 1);
+    msg_u64(b, EK_MEMORY, p->memory_bytes);
+    msg_u64(b, EK_CPUS_MILLI, p->cpus_milli);
+    msg_u64(b, EK_PIDS, p->pids);
+    msg_u64(b, EK_DISK, p->disk_bytes);
+    msg_u64(b, EK_INTERNET, !p->is_cut_off);
+    buf_reset(&f->scratch);
+    (void)sandbox_spec_boot(&f->scratch, p, s->id, p->secure ? s->envd_token : NULL, false,
+                            clock_wall_us());
+    msg_str(b, EK_BOOT, buf_str(&f->scratch));
+    if (sandbox_spec_has_start(p))
+        msg_u64(b, EK_BOOT_MS, LIMIT_SANDBOX_READY_MS);
+}
+
+static void ask_engine(struct sandbox *s, enum engine_verb verb, bool is_kept, int64_t timeout_ms)
 {
     struct fleet *f = s->fleet;
     struct buf *b = engine_link_begin(f->engine, verb);
     msg_str(b, EK_ID, str_of(s->id));
     if (verb == ENGINE_CREATE) {
-        const struct sandbox_spec *p = &s->spec;
-        msg_str(b, EK_TEMPLATE, str_of(p->template.rootfs));
-        msg_u64(b, EK_MEMORY, p->memory_bytes);
-        msg_u64(b, EK_CPUS_MILLI, p->cpus_milli);
-        msg_u64(b, EK_PIDS, p->pids);
-        msg_u64(b, EK_DISK, p->disk_bytes);
-        msg_u64(b, EK_INTERNET, !p->is_cut_off);
-        buf_reset(&f->scratch);
-        (void)sandbox_spec_boot(&f->scratch, p, s->id, p->secure ? s->envd_token : NULL,
-                                clock_wall_us());
-        msg_str(b, EK_BOOT, buf_str(&f->scratch));
+        put_create(s, b, is_kept);
+        timeout_ms = LATE_MS + (sandbox_spec_has_start(&s->spec) ? LIMIT_SANDBOX_READY_MS
+                                                                 : LIMIT_SANDBOX_BOOT_MS);
     }
     s->asked = verb;
     s->call.fn = on_engine;
@@ -74,8 +92,9 @@ static void ask_engine(struct sandbox *s, enum engine_verb verb, int64_t timeout
 void fleet_put_route(const struct sandbox *s, struct buf *b)
 {
     enum route_state state = !life_is_paused(s->state) ? ROUTE_RUNNING
-                             : s->spec.auto_resume     ? ROUTE_RESUMABLE
-                                                       : ROUTE_PAUSED;
+                             : s->spec.auto_resume && s->state <= LIFE_RESUMING
+                                 ? ROUTE_RESUMABLE /* not from its disk alone (core.md 6.5) */
+                                 : ROUTE_PAUSED;
     msg_str(b, RK_ID, str_of(s->id));
     msg_u64(b, RK_STATE, state);
     msg_str(b, RK_DIR, str_of(s->id));
@@ -102,10 +121,17 @@ static void publish(struct sandbox *s, enum route_verb verb)
 static void begin_run(struct sandbox *s)
 {
     int64_t now = clock_wall_us();
+    s->has_lost_memory = false;
     fleet_order_remove(s->fleet, s);
     s->started_us = now;
     s->end_us = now + s->run_timeout_s * 1000000;
     fleet_order_add(s->fleet, s);
+}
+
+static void rest(struct sandbox *s)
+{
+    int64_t now = clock_wall_us();
+    s->end_us = s->end_us < now ? s->end_us : now;
 }
 
 static void start_clock(struct sandbox *s)
@@ -131,16 +157,25 @@ static void act(struct sandbox *s, enum life_action action, const struct fault *
         forget(s);
         break;
     case ACT_CREATE:
-        ask_engine(s, ENGINE_CREATE, CREATE_MS);
+        ask_engine(s, ENGINE_CREATE, false, 0);
+        break;
+    case ACT_BOOT:
+        ask_engine(s, ENGINE_CREATE, true, 0);
         break;
     case ACT_DESTROY:
-        ask_engine(s, ENGINE_DESTROY, DESTROY_MS);
+        ask_engine(s, ENGINE_DESTROY, false, DESTROY_MS);
         break;
     case ACT_FREEZE:
-        ask_engine(s, ENGINE_FREEZE, FREEZE_MS);
+        ask_engine(s, ENGINE_FREEZE, false, FREEZE_MS);
         break;
     case ACT_THAW:
-        ask_engine(s, ENGINE_THAW, FREEZE_MS);
+        ask_engine(s, ENGINE_THAW, false, FREEZE_MS);
+        break;
+    case ACT_STOP:
+        ask_engine(s, ENGINE_STOP, false, STOP_MS);
+        break;
+    case ACT_CAPTURE:
+        fleet_capture_ask(s);
         break;
     case ACT_PUBLISH:
         publish(s, ROUTE_SET);
@@ -152,7 +187,11 @@ static void act(struct sandbox *s, enum life_action action, const struct fault *
         begin_run(s);
         break;
     case ACT_REST:
-        s->end_us = clock_wall_us();
+        rest(s);
+        break;
+    case ACT_LOSE:
+        log_warn("sandbox %s: its memory was lost with the host; its disk is kept", s->id);
+        s->has_lost_memory = true;
         break;
     case ACT_CLOCK:
         start_clock(s);
@@ -169,7 +208,6 @@ static void act(struct sandbox *s, enum life_action action, const struct fault *
     case ACT_FAIL:
         fleet_answer(s->fleet, s, why ? why : &gone);
         break;
-    case ACT_CAPTURE: /* nobody asks for SNAPSHOT before the engine can */
     case ACT_JOURNAL:
     case ACT_NONE:
     case ACT_COUNT:
@@ -193,7 +231,8 @@ static void set_state(struct fleet *f, struct sandbox *s, enum life_state next)
 static bool needs_record(enum life_event e)
 {
     return e == LIFE_DO_CREATE || e == LIFE_DO_PAUSE || e == LIFE_DO_EXPIRE_PAUSE ||
-           e == LIFE_DO_RESUME || e == LIFE_DO_SNAPSHOT || e == LIFE_DO_STARTED;
+           e == LIFE_DO_STOP || e == LIFE_DO_RESUME || e == LIFE_DO_REBOOT ||
+           e == LIFE_DO_SNAPSHOT || e == LIFE_DO_STARTED;
 }
 
 static const struct fault journal_fault = { .code = FAULT_UNAVAILABLE,
@@ -244,36 +283,48 @@ static struct fault create_fault(const struct engine_answer *a)
     return t;
 }
 
-static void on_engine(struct engine_call *c, const struct engine_answer *a)
+/* The events that an answer to what was asked for in state `s` stands for. */
+struct heard {
+    enum life_event done, failed;
+};
+static struct heard heard_of(const struct sandbox *s)
 {
-    static const struct {
-        enum life_event done, failed;
-    } events[] = {
+    static const struct heard events[] = {
         [ENGINE_CREATE] = { LIFE_DO_STARTED, LIFE_DO_START_FAILED },
         [ENGINE_DESTROY] = { LIFE_DO_DESTROY_DONE, LIFE_DO_DESTROY_FAILED },
         [ENGINE_FREEZE] = { LIFE_DO_FREEZE_DONE, LIFE_DO_FREEZE_FAILED },
         [ENGINE_THAW] = { LIFE_DO_THAW_DONE, LIFE_DO_THAW_FAILED },
+        [ENGINE_STOP] = { LIFE_DO_STOP_DONE, LIFE_DO_STOP_FAILED },
     };
+    static const struct heard booted = { LIFE_DO_BOOT_DONE, LIFE_DO_BOOT_FAILED };
+    return s->asked == ENGINE_CREATE && s->state == LIFE_BOOTING ? booted : events[s->asked];
+}
+
+static void on_engine(struct engine_call *c, const struct engine_answer *a)
+{
     struct sandbox *s = c->data;
+    struct heard heard = heard_of(s);
     /* The link broke: whether it was done is known when the engine lists what it has, and every
-     * state that waits here asks again then. Only a create is not waited for. */
-    if (a->status == -ENOTCONN && s->asked != ENGINE_CREATE)
+     * state that waits here asks again then. Only a first create is not waited for. */
+    if (a->status == -ENOTCONN && heard.failed != LIFE_DO_START_FAILED)
         return;
     if (a->status == 0) {
-        (void)fleet_step(s->fleet, s, events[s->asked].done, NULL);
+        (void)fleet_step(s->fleet, s, heard.done, NULL);
         return;
     }
     if (a->status != -ENOTCONN)
-        log_warn("sandbox %s: %s: " STR_FMT, s->id, life_event_name(events[s->asked].failed),
+        log_warn("sandbox %s: %s: " STR_FMT, s->id, life_event_name(heard.failed),
                  STR_ARG(a->text));
     if (s->asked == ENGINE_FREEZE)
         s->hold_ms = HOLD_MS;
+    if (s->asked == ENGINE_STOP && a->status == -ENOENT)
+        heard.failed = LIFE_DO_LOST;
     struct fault why = create_fault(a);
     if (s->asked != ENGINE_CREATE) {
         why.code = a->fault;
         (void)snprintf(why.text, sizeof why.text, STR_FMT, STR_ARG(a->text));
     }
-    (void)fleet_step(s->fleet, s, events[s->asked].failed, &why);
+    (void)fleet_step(s->fleet, s, heard.failed, &why);
 }
 
 static void on_clock(struct loop_timer *t)
@@ -284,8 +335,10 @@ static void on_clock(struct loop_timer *t)
         (void)fleet_step(s->fleet, s, LIFE_DO_RETRY, NULL);
         return;
     }
-    int r =
-        fleet_step(s->fleet, s, s->spec.auto_pause ? LIFE_DO_EXPIRE_PAUSE : LIFE_DO_EXPIRE, NULL);
+    enum life_event end = !s->spec.auto_pause    ? LIFE_DO_EXPIRE
+                          : s->spec.drops_memory ? LIFE_DO_STOP
+                                                 : LIFE_DO_EXPIRE_PAUSE;
+    int r = fleet_step(s->fleet, s, end, NULL);
     if (r == LIFE_BUSY)
         set_clock(s, BUSY_MS);
     else if (r < 0)

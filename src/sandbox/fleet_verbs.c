@@ -35,6 +35,7 @@ int fleet_create(struct fleet *f, struct op *op, struct sandbox_spec *spec, int6
     int r = fleet_step(f, s, LIFE_DO_CREATE, NULL);
     if (r < 0) {
         f->parked_count++; /* as fleet_drop expects of a NEW one */
+        layers_release(&f->layers, s->spec.template.layers);
         *spec = s->spec;
         s->spec = (struct sandbox_spec){ 0 };
         fleet_drop(f, s);
@@ -55,24 +56,20 @@ int fleet_kill(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadli
     return 0;
 }
 
-/* Turns the outcome of a request into the answer that fleet.h promises. */
-static int asked(struct op *op, struct sandbox *s, int outcome, int64_t deadline_ms,
-                 struct sandbox_wait *w)
+int fleet_asked(struct op *op, struct sandbox *s, int outcome, const struct fleet_refusal *refusal,
+                int64_t deadline_ms, struct sandbox_wait *w)
 {
     if (outcome < 0)
         return journal_failed(op, outcome);
     if (outcome == LIFE_REFUSED)
-        return op_fail(op, FAULT_CONFLICT, EALREADY, "%s '%s' is already %s",
-                       life_is_paused(s->state) ? "Error pausing sandbox - sandbox" : "Sandbox",
-                       s->id, life_is_paused(s->state) ? "paused" : "running");
+        return op_fail(op, FAULT_CONFLICT, EALREADY, "%s '%s' %s", refusal->before, s->id,
+                       refusal->after);
     fleet_wait_add(s, w, deadline_ms);
     return outcome == LIFE_BUSY ? -EAGAIN : 0;
 }
 
-/* While the engine is away nothing is begun: the state would change and then nothing would happen.
- */
-static bool must_wait(struct fleet *f, struct sandbox *s, int64_t deadline_ms,
-                      struct sandbox_wait *w)
+bool fleet_must_wait(struct fleet *f, struct sandbox *s, int64_t deadline_ms,
+                     struct sandbox_wait *w)
 {
     if (engine_link_is_up(f->engine))
         return false;
@@ -80,32 +77,49 @@ static bool must_wait(struct fleet *f, struct sandbox *s, int64_t deadline_ms,
     return true;
 }
 
-int fleet_pause(struct fleet *f, struct op *op, struct sandbox *s, int64_t deadline_ms,
+int fleet_pause(struct fleet *f, struct op *op, struct sandbox *s, bool memory, int64_t deadline_ms,
                 struct sandbox_wait *w)
 {
-    if (s->state == LIFE_RUNNING && must_wait(f, s, deadline_ms, w))
+    static const struct fleet_refusal refusal = { "Error pausing sandbox - sandbox",
+                                                  "is already paused" };
+    if (s->state == LIFE_RUNNING && fleet_must_wait(f, s, deadline_ms, w))
         return -EAGAIN;
-    int r = fleet_step(f, s, LIFE_DO_PAUSE, NULL);
-    return asked(op, s, r, deadline_ms, w);
+    int r = fleet_step(f, s, memory ? LIFE_DO_PAUSE : LIFE_DO_STOP, NULL);
+    return fleet_asked(op, s, r, &refusal, deadline_ms, w);
 }
 
-int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t timeout_s,
+/* A sandbox of which only the disk is there needs a place to run in. */
+static int check_place(struct fleet *f, struct op *op, const struct sandbox *s)
+{
+    if (s->state != LIFE_STOPPED || f->counted + f->parked_count < f->spec.sandbox_max)
+        return 0;
+    return op_fail(op, FAULT_LIMIT, EDQUOT,
+                   "you have reached the maximum number of concurrent E2B sandboxes (%u)",
+                   f->spec.sandbox_max);
+}
+
+int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t timeout_s, bool memory,
                  int64_t deadline_ms, struct sandbox_wait *w)
 {
+    static const struct fleet_refusal refusal = { "Sandbox", "is already running" };
     if (s->state == LIFE_RUNNING && s->change.link) { /* resumed, and edges are being told */
         fleet_wait_add(s, w, deadline_ms);
         return 0;
     }
-    if (s->state == LIFE_PAUSED && must_wait(f, s, deadline_ms, w))
+    bool rests = s->state == LIFE_PAUSED || s->state == LIFE_STOPPED;
+    if (rests && fleet_must_wait(f, s, deadline_ms, w))
         return -EAGAIN;
+    int r = check_place(f, op, s);
+    if (r < 0)
+        return r;
     int64_t before = s->run_timeout_s;
-    bool joins = s->state == LIFE_RESUMING;
-    if (s->state == LIFE_PAUSED || (joins && timeout_s > before))
+    bool joins = s->state == LIFE_RESUMING || s->state == LIFE_DROPPING || s->state == LIFE_BOOTING;
+    if (rests || (joins && timeout_s > before))
         s->run_timeout_s = timeout_s;
-    int r = fleet_step(f, s, LIFE_DO_RESUME, NULL);
+    r = fleet_step(f, s, memory ? LIFE_DO_RESUME : LIFE_DO_REBOOT, NULL);
     if (r < 0)
         s->run_timeout_s = before;
-    return asked(op, s, r, deadline_ms, w);
+    return fleet_asked(op, s, r, &refusal, deadline_ms, w);
 }
 
 int fleet_set_end(struct fleet *f, struct op *op, struct sandbox *s, int64_t end_us)
@@ -119,7 +133,8 @@ int fleet_set_end(struct fleet *f, struct op *op, struct sandbox *s, int64_t end
     struct store_sandbox r = { .id = s->id,
                                .state = life_state_name(s->state),
                                .started_us = s->started_us,
-                               .end_us = s->end_us };
+                               .end_us = s->end_us,
+                               .has_lost_memory = s->has_lost_memory };
     int journalled = store_sandbox_set(f->spec.store, &r);
     if (journalled < 0) {
         s->end_us = before;

@@ -31,7 +31,7 @@ static void wake_ask(struct wake *w, struct sandbox *s)
     struct op op = { 0 };
     int64_t timeout_s = s->spec.timeout_s > WAKE_TIMEOUT_S ? s->spec.timeout_s : WAKE_TIMEOUT_S;
     int64_t deadline = loop_now_ms(w->fleet->spec.loop) + WAKE_MS;
-    int r = fleet_resume(w->fleet, &op, s, timeout_s, deadline, &w->wait);
+    int r = fleet_resume(w->fleet, &op, s, timeout_s, true, deadline, &w->wait);
     w->is_again = r == -EAGAIN;
     if (r == 0 || r == -EAGAIN)
         return;

@@ -41,8 +41,10 @@ struct sandbox {
     char envd_token[IDENTITY_TOKEN_SIZE], traffic_token[IDENTITY_TOKEN_SIZE];
     int64_t created_us, started_us, end_us; /* wall */
     int64_t run_timeout_s;                  /* of the run that begins next */
-    int64_t hold_ms;          /* the clock rings not before this: a pause failed just now */
-    bool is_found, is_frozen; /* by the engine, in the listing under way */
+    int64_t hold_ms; /* the clock rings not before this: a pause failed just now */
+    bool is_found, is_frozen, is_kept; /* by the engine, in the listing under way */
+    bool has_lost_memory;              /* unasked for, while it stands still */
+    struct capture *capture;           /* while state is SNAPSHOTTING */
     struct loop_timer clock;
     struct engine_call call;
     enum engine_verb asked; /* by `call` */

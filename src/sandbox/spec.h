@@ -9,8 +9,8 @@
 #include "base/buf.h"
 #include "sandbox/template.h"
 
-/* Invariants: 1. the json members are never NULL, except network. 2. envs and metadata are objects
- * of strings. 3. mask_host is "" or from network. */
+/* Invariants: 1. the json members are never NULL, except network and template.config. 2. envs and
+ * metadata are objects of strings. 3. mask_host is "" or from network. */
 struct sandbox_spec {
     struct template template;
     int64_t timeout_s; /* of each run; > 0 */
@@ -18,6 +18,7 @@ struct sandbox_spec {
     int internet;      /* -1: not asked for, otherwise 0 or 1 */
     bool is_cut_off;   /* no traffic to the world: internet 0, or everything denied */
     bool auto_pause, auto_resume;
+    bool drops_memory;        /* auto_pause keeps the disk only */
     bool has_private_traffic; /* ports need a token */
     char mask_host[256];
     char isolation[32]; /* what the engine that made it calls its walls: "namespaces" */
@@ -34,11 +35,17 @@ void sandbox_spec_deinit(struct sandbox_spec *s);
 bool sandbox_spec_print(struct buf *b, const struct sandbox_spec *s);
 /* Reads what print wrote; init first. False: it is something else. */
 bool sandbox_spec_parse(struct str text, struct sandbox_spec *s);
+/* A second one like `from`; init `to` first. False: memory is out. */
+bool sandbox_spec_copy(const struct sandbox_spec *from, struct sandbox_spec *to);
+/* A text of template.config; NULL: none. */
+const char *sandbox_spec_config(const struct sandbox_spec *s, const char *key);
+/* It has a command to wait for until it counts as started. */
+bool sandbox_spec_has_start(const struct sandbox_spec *s);
 
 /* Appends the boot message for the agent of sandbox `id` (ipc/engine_proto.h); `token` NULL: open.
- */
+ * `warm`: it is to wait for a second one. */
 bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *id,
-                       const char *token, int64_t now_us);
+                       const char *token, bool warm, int64_t now_us);
 
 /* True when every pair of `filter` (an object of strings) is in the metadata. */
 bool sandbox_spec_matches(const struct sandbox_spec *s, const json_t *filter);

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Explicit namespace of everything on this server; there is one team. */
-#define OWN_SPACE "belljar"
+#include "base/log.h"
+#include "wire/json.h"
 
 /* Names that SDKs ask for and that another template serves until $STATE/templates has them. */
 static const struct {
@@ -82,36 +82,142 @@ static const char *real_name(const char *state, const char *name, char *rootfs)
 
 static bool is_own(const struct template_ref *ref)
 {
-    return ref->space[0] == '\0' || strcmp(ref->space, OWN_SPACE) == 0;
+    return ref->space[0] == '\0' || strcmp(ref->space, TEMPLATE_SPACE) == 0;
 }
 
-int template_find(struct op *op, const char *state, const struct template_ref *ref,
-                  struct template *out)
+void template_deinit(struct template *t)
 {
-    const char *name = is_own(ref) ? real_name(state, ref->name, out->rootfs) : NULL;
+    free(t->layers);
+    json_decref(t->config);
+    t->layers = NULL;
+    t->config = NULL;
+}
+
+json_t *template_config(const json_t *config)
+{
+    static const char *const texts[] = { "startCmd", "readyCmd", "user", "workdir" };
+    json_t *out = json_object(), *envs;
+    struct str text;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (json_get_str(config, texts[i], &text) == 1 && text.n)
+            (void)json_object_set(out, texts[i], json_object_get(config, texts[i]));
+    if (json_get_map(config, "envs", &envs) == 1)
+        (void)json_object_set(out, "envs", envs);
+    return out;
+}
+
+uint32_t template_layer_count(const char *layers)
+{
+    uint32_t n = layers && *layers;
+    for (; layers && *layers; layers++)
+        n += *layers == ',';
+    return n;
+}
+
+/* -- built-in ones -- */
+
+/* What <rootfs>/../template.json says; a file that is not understood is said once per create and
+ * taken for none: the template is usable without. NULL: none. */
+static json_t *read_config(const char *rootfs)
+{
+    char path[PATH_MAX + 32];
+    json_error_t e;
+    (void)snprintf(path, sizeof path, "%s/../template.json", rootfs);
+    if (access(path, F_OK) != 0)
+        return NULL;
+    json_t *v = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+    if (!json_is_object(v))
+        log_warn("%s is not understood: %s", path, v ? "it is no object" : e.text);
+    json_t *config = json_is_object(v) ? template_config(v) : NULL;
+    json_decref(v);
+    return config;
+}
+
+static void finish(struct template *t, const char *id, const char *alias)
+{
+    char cas[PATH_MAX + sizeof TEMPLATE_CAS];
+    (void)snprintf(cas, sizeof cas, "%s" TEMPLATE_CAS, t->rootfs);
+    t->has_cas = access(cas, F_OK) == 0;
+    (void)str_copy(str_of(id), t->id, sizeof t->id);
+    (void)str_copy(str_of(alias), t->alias, sizeof t->alias);
+}
+
+static int no_tag(struct op *op, const struct template_ref *ref)
+{
+    (void)op_fail(op, FAULT_NOT_FOUND, ENOENT, "tag '%s' does not exist for template '%s'",
+                  ref->tag[0] ? ref->tag : TEMPLATE_DEFAULT_TAG, ref->name);
+    return -ENOENT;
+}
+
+static int find_builtin(struct op *op, const struct templates *in, const struct template_ref *ref,
+                        struct template *out)
+{
+    const char *name = is_own(ref) ? real_name(in->state, ref->name, out->rootfs) : NULL;
     if (!name) {
         (void)op_fail(op, FAULT_NOT_FOUND, ENOENT, "template '%s%s%s' not found", ref->space,
                       ref->space[0] ? "/" : "", ref->name);
         return -ENOENT;
     }
-    if (ref->tag[0] && strcmp(ref->tag, "default") != 0) {
-        (void)op_fail(op, FAULT_NOT_FOUND, ENOENT, "tag '%s' does not exist for template '%s'",
-                      ref->tag, ref->name);
-        return -ENOENT;
-    }
-    char cas[PATH_MAX + sizeof TEMPLATE_CAS];
-    (void)snprintf(cas, sizeof cas, "%s" TEMPLATE_CAS, out->rootfs);
-    out->has_cas = access(cas, F_OK) == 0;
-    memcpy(out->id, name, strlen(name) + 1);
-    memcpy(out->alias, ref->name, sizeof out->alias);
+    if (ref->tag[0] && strcmp(ref->tag, TEMPLATE_DEFAULT_TAG) != 0)
+        return no_tag(op, ref);
+    finish(out, name, ref->name);
+    out->config = read_config(out->rootfs);
     return 0;
 }
 
-bool template_resolve(const char *state, const struct template_ref *ref,
-                      char id[TEMPLATE_NAME_SIZE])
+/* -- those of the store -- */
+
+static int copy_build(void *data, const struct store_build *b)
 {
-    const char *name = is_own(ref) ? real_name(state, ref->name, NULL) : NULL;
-    if (name)
+    struct template *t = data;
+    json_t *config = json_parse(str_of(b->config), NULL);
+    t->config = template_config(config);
+    json_decref(config);
+    t->layers = b->layers[0] ? str_dup(str_of(b->layers)) : NULL;
+    if (!t->config || (b->layers[0] && !t->layers) ||
+        !str_copy(str_of(b->rootfs), t->rootfs, sizeof t->rootfs))
+        return -ENOMEM;
+    finish(t, b->template_id, b->name ? b->name : "");
+    return 0;
+}
+
+/* The store's id of what `ref` names: by name, then, without a namespace, by id. 1, 0 or < 0. */
+static int stored_id(const struct templates *in, const struct template_ref *ref, bool by_id,
+                     char id[TEMPLATE_NAME_SIZE])
+{
+    if (!in->store || !is_own(ref) || (by_id && ref->space[0]))
+        return 0;
+    return by_id ? store_template_by_id(in->store, ref->name, id, TEMPLATE_NAME_SIZE)
+                 : store_template_by_name(in->store, ref->name, id, TEMPLATE_NAME_SIZE);
+}
+
+int template_find(struct op *op, const struct templates *in, const struct template_ref *ref,
+                  struct template *out)
+{
+    char id[TEMPLATE_NAME_SIZE];
+    int r = stored_id(in, ref, false, id);
+    if (r == 0 && !(is_own(ref) && real_name(in->state, ref->name, NULL)))
+        r = stored_id(in, ref, true, id);
+    if (r == 0)
+        return find_builtin(op, in, ref, out);
+    if (r > 0)
+        r = store_build_tagged(in->store, id, ref->tag[0] ? ref->tag : TEMPLATE_DEFAULT_TAG,
+                               copy_build, out);
+    if (r == 0)
+        return no_tag(op, ref);
+    return r > 0 ? 0 : op_fail(op, FAULT_UNAVAILABLE, -r, "the template cannot be read");
+}
+
+bool template_resolve(const struct templates *in, const struct template_ref *ref,
+                      char id[TEMPLATE_NAME_SIZE], bool *is_builtin)
+{
+    const char *name = is_own(ref) ? real_name(in->state, ref->name, NULL) : NULL;
+    bool is_stored = stored_id(in, ref, false, id) > 0;
+    if (!is_stored && !name)
+        is_stored = stored_id(in, ref, true, id) > 0;
+    if (is_builtin)
+        *is_builtin = !is_stored && name;
+    if (!is_stored && name)
         memcpy(id, name, strlen(name) + 1);
-    return name != NULL;
+    return is_stored || name;
 }

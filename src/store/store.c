@@ -17,6 +17,19 @@ static const char *const migrations[] = {
     ") WITHOUT ROWID;",
     "CREATE TABLE answer(key TEXT PRIMARY KEY, request BLOB NOT NULL, created_us INTEGER NOT NULL,"
     "  status INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;",
+    "ALTER TABLE sandbox ADD COLUMN has_lost_memory INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE template(id TEXT PRIMARY KEY, name TEXT UNIQUE, kind TEXT NOT NULL,"
+    "  created_us INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE build(id TEXT PRIMARY KEY,"
+    "  template_id TEXT NOT NULL REFERENCES template(id) ON DELETE CASCADE,"
+    "  state TEXT NOT NULL, layers TEXT NOT NULL, rootfs TEXT NOT NULL, config TEXT NOT NULL,"
+    "  source TEXT NOT NULL, created_us INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX build_template ON build(template_id);"
+    "CREATE TABLE tag(template_id TEXT NOT NULL REFERENCES template(id) ON DELETE CASCADE,"
+    "  tag TEXT NOT NULL, build_id TEXT NOT NULL REFERENCES build(id) ON DELETE CASCADE,"
+    "  created_us INTEGER NOT NULL, PRIMARY KEY(template_id, tag)) WITHOUT ROWID;"
+    "CREATE INDEX tag_build ON tag(build_id);"
+    "CREATE INDEX tag_created ON tag(created_us, build_id);",
 };
 enum { VERSION = sizeof migrations / sizeof *migrations };
 
@@ -25,16 +38,48 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_SECRET_PUT] = "INSERT INTO secret(name, value) VALUES(?1, ?2)",
     [SQL_SANDBOX_ADD] = "INSERT INTO sandbox(id, state, spec, created_us, started_us, end_us)"
                         " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-    [SQL_SANDBOX_SET] = "UPDATE sandbox SET state = ?2, started_us = ?5, end_us = ?6 WHERE id = ?1",
+    [SQL_SANDBOX_SET] = "UPDATE sandbox SET state = ?2, started_us = ?5, end_us = ?6,"
+                        " has_lost_memory = ?7 WHERE id = ?1",
     [SQL_SANDBOX_SET_SPEC] = "UPDATE sandbox SET spec = ?2 WHERE id = ?1",
     [SQL_SANDBOX_REMOVE] = "DELETE FROM sandbox WHERE id = ?1",
-    [SQL_SANDBOX_EACH] = "SELECT id, state, spec, created_us, started_us, end_us FROM sandbox"
-                         " ORDER BY created_us, id",
+    [SQL_SANDBOX_EACH] = "SELECT id, state, spec, created_us, started_us, end_us,"
+                         " has_lost_memory FROM sandbox ORDER BY created_us, id",
     [SQL_ANSWER_GET] = "SELECT request, created_us, status, body FROM answer WHERE key = ?1",
     [SQL_ANSWER_RESERVE] = "INSERT INTO answer(key, request, created_us, status, body)"
                            " VALUES(?1, ?2, ?3, 0, '')",
     [SQL_ANSWER_SET] = "UPDATE answer SET status = ?2, body = ?3 WHERE key = ?1",
     [SQL_ANSWER_EXPIRE] = "DELETE FROM answer WHERE created_us < ?1",
+    [SQL_TEMPLATE_ADD] = "INSERT INTO template(id, name, kind, created_us) VALUES(?1, ?2, ?3, ?4)"
+                         " ON CONFLICT(id) DO NOTHING",
+    [SQL_TEMPLATE_REMOVE] = "DELETE FROM template WHERE id = ?1",
+    [SQL_TEMPLATE_REMOVE_EMPTY] = "DELETE FROM template WHERE id = ?1 AND NOT EXISTS"
+                                  " (SELECT 1 FROM build WHERE template_id = ?1)",
+    [SQL_TEMPLATE_BY_ID] = "SELECT id FROM template WHERE id = ?1",
+    [SQL_TEMPLATE_BY_NAME] = "SELECT id FROM template WHERE name = ?1",
+    [SQL_BUILD_ADD] = "INSERT INTO build(id, template_id, state, layers, rootfs, config, source,"
+                      " created_us) VALUES(?1, ?2, 'capturing', ?3, ?4, ?5, ?6, ?7)",
+    [SQL_BUILD_READY] = "UPDATE build SET state = 'ready' WHERE id = ?1",
+    [SQL_BUILD_REMOVE] = "DELETE FROM build WHERE id = ?1",
+    [SQL_BUILD_UNTAGGED] = "SELECT b.id, b.layers FROM build b WHERE b.template_id = ?1"
+                           " AND b.state = 'ready'"
+                           " AND NOT EXISTS (SELECT 1 FROM tag WHERE build_id = b.id)",
+    [SQL_BUILD_EACH] = STORE_BUILD_SELECT " LEFT JOIN tag t ON t.build_id = b.id"
+                                          " ORDER BY b.created_us",
+    [SQL_BUILD_TAGGED] = STORE_BUILD_SELECT " JOIN tag t ON t.build_id = b.id"
+                                            " WHERE t.template_id = ?1 AND t.tag = ?2",
+    [SQL_BUILD_OF] = STORE_BUILD_SELECT " LEFT JOIN tag t ON t.build_id = b.id"
+                                        " WHERE b.template_id = ?1",
+    [SQL_BUILD_PAGE] = STORE_BUILD_SELECT
+    " JOIN tag t ON t.build_id = b.id WHERE p.kind = ?1 AND b.state = 'ready'"
+    " AND (?2 IS NULL OR b.source = ?2) AND (?3 IS NULL OR p.id = ?3)"
+    " AND (?4 IS NULL OR t.tag = ?4) AND (t.created_us, b.id) < (?5, ?6)"
+    " ORDER BY t.created_us DESC, b.id DESC LIMIT ?7",
+    [SQL_TAG_SET] = "INSERT INTO tag(template_id, tag, build_id, created_us) VALUES(?1, ?2, ?3, ?4)"
+                    " ON CONFLICT(template_id, tag) DO UPDATE SET build_id = ?3, created_us = ?4",
+    [SQL_TAG_REMOVE] = "DELETE FROM tag WHERE template_id = ?1 AND tag = ?2",
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
 };
 
 int store_error(struct store *s, const char *what)
@@ -176,11 +221,14 @@ void store_close(struct store *s)
     free(s);
 }
 
+void store_want_sync(struct store *s) { s->wants_sync = true; }
+
 void store_tidy(struct store *s)
 {
     enum { WORTH_IT = 256 }; /* pages of 4 KiB */
-    if (s->wal_pages < WORTH_IT)
+    if (s->wal_pages < WORTH_IT && !s->wants_sync)
         return;
+    s->wants_sync = false;
     s->wal_pages = 0; /* also when it fails: not again at every commit */
     if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
         (void)store_error(s, "checkpoint");

@@ -5,6 +5,7 @@
  * may be missing, but never half there. Times are wall microseconds. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/op.h"
@@ -20,6 +21,8 @@ void store_close(struct store *s); /* NULL is fine */
 /* Copies what the log has gathered into the database file and syncs it, when there is enough to be
  * worth it. Blocks for milliseconds: call it in quiet moments. */
 void store_tidy(struct store *s);
+/* What was written last must outlive a loss of power: the next store_tidy syncs it. */
+void store_want_sync(struct store *s);
 
 /* The 32 secret bytes called `name`, made at the first call. 0 or a negative errno. */
 int store_secret(struct store *s, const char *name, unsigned char out[32]);
@@ -30,11 +33,12 @@ struct store_sandbox {
     const char *state; /* as life_state_name says */
     const char *spec;  /* JSON, the caller's */
     int64_t created_us, started_us, end_us;
+    bool has_lost_memory; /* it stands still and its memory is gone, unasked for */
 };
 
 /* Adds the record. 0 or a negative errno (-EEXIST: the id is taken). */
 int store_sandbox_add(struct store *s, const struct store_sandbox *r);
-/* Replaces state, started_us and end_us of record r->id (spec and created_us are ignored). */
+/* Replaces state, times and has_lost_memory of record r->id (spec and created_us are ignored). */
 int store_sandbox_set(struct store *s, const struct store_sandbox *r);
 /* Replaces spec of record `id`. */
 int store_sandbox_set_spec(struct store *s, const char *id, const char *spec);
@@ -44,6 +48,56 @@ int store_sandbox_remove(struct store *s, const char *id);
  * returned. `fn` must not use the store. */
 int store_sandbox_each(struct store *s, int (*fn)(void *data, const struct store_sandbox *r),
                        void *data);
+
+/* A template has builds, and tags that name one build each. Snapshots are templates, too. Strings
+ * are borrowed, in callbacks for as long as they run; a callback may not use the store. */
+struct store_build {
+    const char *id, *template_id;
+    const char *name;   /* of the template; NULL: it has none */
+    const char *kind;   /* "snapshot", "template" */
+    const char *state;  /* "capturing", "ready" */
+    const char *layers; /* of the engine, topmost first, commas between; "": none */
+    const char *rootfs; /* below them */
+    const char *config; /* JSON, the caller's */
+    const char *source; /* id of the sandbox it was made of; "": none */
+    const char *tag;    /* NULL: none. A build with two tags comes twice. */
+    int64_t created_us; /* of the tag, or of the build without one */
+};
+/* The answer 0 goes on, another one ends the reading and is returned. */
+typedef int (*store_build_fn)(void *data, const struct store_build *b);
+
+/* Adds an unfinished build, and its template when there is none of that id. `state` and `tag` are
+ * ignored. 0 or a negative errno. */
+int store_build_add(struct store *s, const struct store_build *b);
+/* The build is finished and `tag` of its template names it from now on. A build that has no tag any
+ * more by that is removed; `gone` hears of it, and what it heard holds when 0 is returned. 0 or a
+ * negative errno. */
+int store_build_ready(struct store *s, const struct store_build *b, const char *tag,
+                      store_build_fn gone, void *data);
+/* Removes a build, and its template when that was the last one. 0 also when there is none. */
+int store_build_remove(struct store *s, const struct store_build *b);
+/* Every build. */
+int store_build_each(struct store *s, store_build_fn fn, void *data);
+/* Copies the id of the template called `name`, or with that id, to `id`. 1 found, 0 not, < 0. */
+int store_template_by_name(struct store *s, const char *name, char *id, size_t size);
+int store_template_by_id(struct store *s, const char *name, char *id, size_t size);
+/* Calls `fn` with the build that `tag` of the template names. 1, or 0 when there is none, or < 0.
+ */
+int store_build_tagged(struct store *s, const char *template_id, const char *tag, store_build_fn fn,
+                       void *data);
+/* Removes the tag (all tags when NULL) and the builds that have none any more; `gone` as
+ * above. 0 or a negative errno. */
+int store_tag_remove(struct store *s, const char *template_id, const char *tag, store_build_fn gone,
+                     void *data);
+
+struct store_page {
+    const char *kind, *source, *template_id, *tag; /* NULL: any; not kind */
+    int64_t before_us;                             /* (created_us, id) below this; INT64_MAX: all */
+    const char *before_id;
+    uint32_t limit;
+};
+/* Finished builds by tag, newest first. 0, what `fn` returned, or a negative errno. */
+int store_build_page(struct store *s, const struct store_page *p, store_build_fn fn, void *data);
 
 /* What was answered to a request with an Idempotency-Key. */
 struct store_answer {

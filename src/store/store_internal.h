@@ -17,13 +17,38 @@ enum store_sql {
     SQL_ANSWER_RESERVE,
     SQL_ANSWER_SET,
     SQL_ANSWER_EXPIRE,
+    SQL_TEMPLATE_ADD,
+    SQL_TEMPLATE_REMOVE,
+    SQL_TEMPLATE_REMOVE_EMPTY,
+    SQL_TEMPLATE_BY_ID,
+    SQL_TEMPLATE_BY_NAME,
+    SQL_BUILD_ADD,
+    SQL_BUILD_READY,
+    SQL_BUILD_REMOVE,
+    SQL_BUILD_UNTAGGED,
+    SQL_BUILD_EACH,
+    SQL_BUILD_TAGGED,
+    SQL_BUILD_OF,
+    SQL_BUILD_PAGE,
+    SQL_TAG_SET,
+    SQL_TAG_REMOVE,
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
     SQL_COUNT,
 };
+
+/* What store_build_row reads. */
+#define STORE_BUILD_SELECT                                                                         \
+    "SELECT b.id, b.template_id, p.name, p.kind, b.state, b.layers, b.rootfs, b.config, b.source," \
+    " t.tag, COALESCE(t.created_us, b.created_us) FROM build b JOIN template p ON p.id = "         \
+    "b.template_id"
 
 struct store {
     sqlite3 *db;
     sqlite3_stmt *sql[SQL_COUNT]; /* prepared at first use */
     int wal_pages;                /* in the log, after the last commit */
+    bool wants_sync;              /* store_tidy syncs even a short log */
 };
 
 /* The statement, reset and without bindings, or NULL (logged). */

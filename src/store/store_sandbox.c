@@ -25,6 +25,7 @@ int store_sandbox_set(struct store *s, const struct store_sandbox *r)
     if (!q)
         return -EIO;
     bind(q, r);
+    (void)sqlite3_bind_int(q, 7, r->has_lost_memory);
     return store_run(s, q);
 }
 
@@ -58,7 +59,8 @@ int store_sandbox_each(struct store *s, int (*fn)(void *data, const struct store
                                      .spec = (const char *)sqlite3_column_text(q, 2),
                                      .created_us = sqlite3_column_int64(q, 3),
                                      .started_us = sqlite3_column_int64(q, 4),
-                                     .end_us = sqlite3_column_int64(q, 5) };
+                                     .end_us = sqlite3_column_int64(q, 5),
+                                     .has_lost_memory = sqlite3_column_int(q, 6) != 0 };
         r = fn(data, &row);
     }
     if (r == 0 && step != SQLITE_DONE)

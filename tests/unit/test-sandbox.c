@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "gen/limits.h"
 #include "sandbox/identity.h"
+#include "sandbox/layers.h"
 #include "sandbox/metrics.h"
 #include "sandbox/spec.h"
 #include "sandbox/template.h"
@@ -54,19 +55,127 @@ static void references_are_read(void **state)
     assert_int_equal(template_ref_parse(str_make(longest, 129), &r), -EINVAL);
 }
 
+static struct store *store; /* NULL: built-in templates only */
+
 static int find(const char *state, const char *text, struct template *t, struct op *op)
 {
     struct template_ref r;
+    struct templates in = { .state = state, .store = store };
     *op = (struct op){ 0 };
+    template_deinit(t);
+    *t = (struct template){ 0 };
     assert_int_equal(template_ref_parse(str_of(text), &r), 0);
-    return template_find(op, state, &r, t);
+    return template_find(op, &in, &r, t);
+}
+
+static void put_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int ignore(void *data, const struct store_build *b)
+{
+    (void)data;
+    (void)b;
+    return 0;
+}
+
+static void snapshots_are_found(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/test-sandbox-XXXXXX", path[128];
+    struct template t = { 0 };
+    struct op op = { 0 };
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/b.db", dir);
+    assert_int_equal(store_open(&op, path, &store), 0);
+    struct store_build b = { .id = "b1",
+                             .template_id = "tid1",
+                             .kind = "snapshot",
+                             .layers = "l2,l1",
+                             .rootfs = "/r",
+                             .config = "{\"startCmd\":\"serve\"}",
+                             .source = "i1" };
+    assert_int_equal(store_build_add(store, &b), 0);
+    assert_true(find(dir, "tid1", &t, &op) < 0); /* not finished */
+    assert_int_equal(store_build_ready(store, &b, "default", ignore, NULL), 0);
+    assert_int_equal(find(dir, "tid1:default", &t, &op), 0);
+    assert_string_equal(t.id, "tid1");
+    assert_string_equal(t.alias, "");
+    assert_string_equal(t.layers, "l2,l1");
+    assert_string_equal(json_string_value(json_object_get(t.config, "startCmd")), "serve");
+    assert_int_equal(template_layer_count(t.layers), 2);
+    assert_int_equal(template_layer_count(NULL), 0);
+    assert_true(find(dir, "belljar/tid1", &t, &op) < 0); /* an id has no namespace */
+    b.id = "b2";
+    b.template_id = "tid2";
+    b.name = "mine";
+    assert_int_equal(store_build_add(store, &b), 0);
+    assert_int_equal(store_build_ready(store, &b, "v1", ignore, NULL), 0);
+    static const char *const refs[] = { "mine:v1", "belljar/mine:v1", "MINE:V1", "tid2:v1" };
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(find(dir, refs[i], &t, &op), 0);
+        assert_string_equal(t.id, "tid2");
+        assert_string_equal(t.alias, "mine");
+    }
+    assert_true(find(dir, "mine", &t, &op) < 0);
+    assert_string_equal(op.fault.text, "tag 'default' does not exist for template 'mine'");
+    assert_true(find(dir, "other/mine:v1", &t, &op) < 0);
+    char id[TEMPLATE_NAME_SIZE];
+    bool is_builtin;
+    struct templates in = { .state = dir, .store = store };
+    assert_true(template_resolve(&in, &(struct template_ref){ .name = "mine" }, id, &is_builtin));
+    assert_string_equal(id, "tid2");
+    assert_false(is_builtin);
+    assert_false(template_resolve(&in, &(struct template_ref){ .name = "no" }, id, NULL));
+    template_deinit(&t);
+    store_close(store);
+    store = NULL;
+    static const char *const ends[] = { "", "-wal", "-shm" };
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/b.db%s", dir, ends[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void on_free_layer(void *data, struct str name)
+{
+    struct buf *b = data;
+    (void)buf_printf(b, STR_FMT " ", STR_ARG(name));
+}
+
+static void layers_go_with_their_last_holder(void **state)
+{
+    (void)state;
+    struct buf said;
+    struct layers l;
+    buf_init(&said, 0);
+    layers_init(&l, on_free_layer, &said);
+    assert_true(layers_hold(&l, "l1") && layers_hold(&l, "l2,l1") && layers_hold(&l, NULL) &&
+                layers_hold(&l, ""));
+    layers_release(&l, "l1");
+    assert_int_equal(buf_used(&said), 0);
+    assert_true(layers_has(&l, STR("l1")) && layers_has(&l, STR("l2")));
+    assert_true(layers_hold(&l, "l3,l2,l1"));
+    layers_release(&l, "l2,l1");
+    layers_release(&l, "unknown");
+    assert_int_equal(buf_used(&said), 0);
+    layers_release(&l, "l3,l2,l1");
+    assert_string_equal(buf_cstr(&said), "l3 l2 l1 ");
+    assert_false(layers_has(&l, STR("l1")));
+    layers_deinit(&l);
+    buf_deinit(&said);
 }
 
 static void templates_are_found(void **state)
 {
     (void)state;
     char dir[] = "/tmp/test-sandbox-XXXXXX", path[128], target[128];
-    struct template t;
+    struct template t = { 0 };
     struct op op;
     assert_non_null(mkdtemp(dir));
     const char *made[] = { "/templates", "/store", "/store/abc", "/store/abc/rootfs" };
@@ -95,6 +204,18 @@ static void templates_are_found(void **state)
     assert_string_equal(op.fault.text, "template 'other/base' not found");
     assert_true(find(dir, "base:v2", &t, &op) < 0);
     assert_string_equal(op.fault.text, "tag 'v2' does not exist for template 'base'");
+
+    /* what it says of itself; what is no template's to say is left out */
+    (void)snprintf(path, sizeof path, "%s/store/abc/template.json", dir);
+    put_file(path, "{\"startCmd\":\"serve\",\"readyCmd\":7,\"envs\":{\"A\":\"1\"},\"x\":1}");
+    assert_int_equal(find(dir, "base", &t, &op), 0);
+    assert_string_equal(json_string_value(json_object_get(t.config, "startCmd")), "serve");
+    assert_int_equal(json_object_size(t.config), 2);
+    put_file(path, "{\"startCmd\":");
+    assert_int_equal(find(dir, "base", &t, &op), 0);
+    assert_null(t.config);
+    assert_int_equal(unlink(path), 0);
+    template_deinit(&t);
 
     (void)snprintf(path, sizeof path, "%s/templates/base", dir);
     assert_int_equal(unlink(path), 0);
@@ -150,6 +271,10 @@ static void specs_are_read_back(void **state)
     buf_init(&second, 0);
     assert_true(sandbox_spec_init(&a) && sandbox_spec_init(&b));
     a.template = (struct template){ .id = "base", .alias = "b", .rootfs = "/t/rootfs" };
+    a.template.layers = str_dup(STR("l2,l1"));
+    a.template.config =
+        json_pack("{s:s,s:s,s:{s:s}}", "startCmd", "serve", "user", "root", "envs", "T", "1");
+    a.drops_memory = true;
     a.timeout_s = 300;
     a.secure = a.auto_pause = a.has_private_traffic = true;
     a.internet = 0;
@@ -173,12 +298,17 @@ static void specs_are_read_back(void **state)
     assert_false(sandbox_spec_parse(STR("nonsense"), &b));
 
     buf_reset(&first);
-    assert_true(sandbox_spec_boot(&first, &a, "iabc", NULL, 0));
+    assert_true(sandbox_spec_boot(&first, &a, "iabc", NULL, false, 0));
     assert_null(strstr(buf_cstr(&first), "accessToken"));
     buf_reset(&first);
-    assert_true(sandbox_spec_boot(&first, &a, "iabc", "t0", 1790000000000000));
+    assert_true(sandbox_spec_boot(&first, &a, "iabc", "t0", true, 1790000000000000));
     assert_non_null(strstr(buf_cstr(&first), "\"accessToken\":\"t0\""));
-    assert_non_null(strstr(buf_cstr(&first), "\"defaultUser\":\"user\""));
+    static const char *const said[] = { "\"defaultUser\":\"root\"",
+                                        "\"defaultWorkdir\":\"/home/user\"",
+                                        "\"startCmd\":\"serve\"", "\"warm\":true", "\"T\":\"1\"" };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        assert_non_null(strstr(buf_cstr(&first), said[i]));
+    assert_true(sandbox_spec_has_start(&a));
 
     json_t *filter = json_pack("{s:s}", "k", "v");
     assert_true(sandbox_spec_matches(&a, filter));
@@ -220,6 +350,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(references_are_read),
         cmocka_unit_test(templates_are_found),
+        cmocka_unit_test(snapshots_are_found),
+        cmocka_unit_test(layers_go_with_their_last_holder),
         cmocka_unit_test(ids_lose_what_old_clients_append),
         cmocka_unit_test(tokens_follow_from_seed_and_id),
         cmocka_unit_test(specs_are_read_back),
