@@ -40,6 +40,8 @@ static void call_free(struct api_call *c)
 {
     list_remove(&c->node);
     sandbox_wait_cancel(&c->wait);
+    if (c->work)
+        c->work_free(c->work);
     json_decref(c->body);
     arena_deinit(&c->arena);
     free(c);

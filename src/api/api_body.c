@@ -88,3 +88,12 @@ int api_field_timeout(struct op *op, const json_t *o, bool zero, int64_t *out)
                        LIMIT_SANDBOX_TIMEOUT_MAX_S / 3600);
     return 1;
 }
+
+int api_query_limit(struct op *op, struct str value, uint32_t *out)
+{
+    uint64_t n;
+    if (!str_to_u64(value, UINT32_MAX, &n) || n == 0)
+        return api_invalid(op, "limit must be an integer above 0");
+    *out = n > LIMIT_LIST_PAGE ? LIMIT_LIST_PAGE : (uint32_t)n;
+    return 0;
+}

@@ -51,8 +51,29 @@ static int read_lifecycle(struct op *op, const json_t *body, struct sandbox_spec
         return api_invalid(op, "autoPauseMemory false needs autoPause true");
     if (spec->auto_resume)
         return api_invalid(op, "autoPauseMemory false and autoResume.enabled exclude each other");
-    return op_fail(op, FAULT_UNSUPPORTED, ENOSYS,
-                   "autoPauseMemory false is not there yet on this server: pauses keep memory");
+    spec->drops_memory = true;
+    return 0;
+}
+
+/* startCmd and readyCmd, extensions: instead of the template's; "" for none. */
+static int read_commands(struct op *op, const json_t *body, struct sandbox_spec *spec)
+{
+    static const char *const keys[] = { "startCmd", "readyCmd" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct str text;
+        int r = api_field_str(op, body, keys[i], &text);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            continue;
+        if (!spec->template.config)
+            spec->template.config = json_object();
+        r = text.n ? json_object_set(spec->template.config, keys[i], json_object_get(body, keys[i]))
+                   : (json_object_del(spec->template.config, keys[i]), 0);
+        if (r < 0)
+            return op_fail(op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
+    }
+    return 0;
 }
 
 /* Identities for workloads: checked, then refused, for they cannot be handed out here. */
@@ -130,7 +151,8 @@ static int check_boot(struct api_call *c, const struct sandbox_spec *spec)
     buf_reset(b);
     bool good = sandbox_spec_boot(b, spec, "i00000000000000000000", spec->template.id, false, 0);
     if (!good || buf_used(b) + 256 > LIMIT_SANDBOX_BOOT_SIZE)
-        return api_invalid(&c->op, "envVars are larger than %d bytes", LIMIT_SANDBOX_BOOT_SIZE);
+        return api_invalid(&c->op, "envVars and commands are larger than %d bytes",
+                           LIMIT_SANDBOX_BOOT_SIZE);
     return 0;
 }
 
@@ -159,6 +181,8 @@ int api_create_parse(struct api_call *c, const json_t *body, struct sandbox_spec
         read_iam(op, body) < 0 || read_mounts(op, body) < 0)
         return -EINVAL;
     r = read_template(c, body, spec);
+    if (r == 0)
+        r = read_commands(op, body, spec);
     if (r == 0)
         r = api_network_parse(op, body, spec);
     return r < 0 ? r : check_boot(c, spec);

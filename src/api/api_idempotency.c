@@ -39,11 +39,12 @@ static bool hash_request(const struct sandbox_spec *s, unsigned char out[32])
     static const char *const members[] = { "allowOut", "denyOut" };
     for (size_t i = 0; s->network && i < sizeof members / sizeof *members; i++)
         (void)json_object_set(network, members[i], json_object_get(s->network, members[i]));
-    v = json_pack("{s:s, s:s, s:I, s:i, s:b, s:b, s:b, s:s, s:O, s:O, s:o}", "template",
+    v = json_pack("{s:s, s:s, s:I, s:i, s:b, s:b, s:b, s:s, s:O, s:O, s:o, s:b, s:O*}", "template",
                   s->template.id, "alias", s->template.alias, "timeout", (json_int_t)s->timeout_s,
                   "internet", s->internet, "autoPause", s->auto_pause, "autoResume", s->auto_resume,
                   "private", s->has_private_traffic, "mask", s->mask_host, "envs", s->envs,
-                  "metadata", s->metadata, "network", network);
+                  "metadata", s->metadata, "network", network, "dropsMemory", s->drops_memory,
+                  "config", s->template.config);
     char *text = v ? json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(v);
     bool good = text && EVP_Digest(text, strlen(text), out, &n, EVP_sha256(), NULL);

@@ -23,6 +23,9 @@ struct api {
     struct list calls; /* api_call */
 };
 
+/* What a capture of an engine that makes namespaces holds: no memory, no processes. */
+#define API_CONTENTS "\"contents\":\"filesystem\""
+
 /* One request, from its head until it is answered, or longer: what was begun for a client that has
  * left is brought to its end (http is NULL then). */
 struct api_call {
@@ -44,6 +47,8 @@ struct api_call {
     char trace[33];
     char key[256];        /* Idempotency-Key; "": none */
     bool is_key_reserved; /* and its answer is this call's to record */
+    void *work;           /* of the handler; freed with the call by work_free */
+    void (*work_free)(void *work);
 };
 
 /* -- answers: each ends the call -- */
@@ -54,6 +59,9 @@ void api_reply_empty(struct api_call *c); /* 204 */
 void api_reply_fault(struct api_call *c); /* what c->op says */
 /* The Sandbox object of create and connect. */
 void api_reply_sandbox(struct api_call *c, int status, struct sandbox *s);
+
+/* The same object, appended. */
+void api_put_answer(struct buf *b, struct sandbox *s);
 
 /* -- requests -- */
 
@@ -76,6 +84,8 @@ int api_field_strings(struct op *op, const json_t *o, const char *key, size_t mo
 #define api_invalid(op, ...) op_fail((op), FAULT_INVALID, EINVAL, "validation error: " __VA_ARGS__)
 /* `timeout` of a create or connect: 1..max, or 0..max with `zero`. Sentences as core.md 2.2. */
 int api_field_timeout(struct op *op, const json_t *o, bool zero, int64_t *out);
+/* A `limit` of a query: 1 to LIMIT_LIST_PAGE, more is as much. 0 or -EINVAL with the sentence. */
+int api_query_limit(struct op *op, struct str value, uint32_t *out);
 
 /* -- operations that wait -- */
 

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "wire/json.h"
 
-enum { VIEW_COMMON, VIEW_DETAIL, VIEW_ROW };
+enum { VIEW_COMMON, VIEW_DETAIL, VIEW_ROW, API_ALIAS_SIZE = TEMPLATE_NAME_SIZE + 16 };
 
 struct row {
     int64_t started_us, end_us; /* it was rendered for these */
@@ -23,22 +23,32 @@ static const char *keep(struct sandbox *s, int which, struct buf *b)
     return s->view[which];
 }
 
+/* A template without a name gives no alias. */
+static const char *put_alias(const struct sandbox_spec *p, char out[API_ALIAS_SIZE])
+{
+    out[0] = '\0';
+    if (p->template.alias[0])
+        (void)snprintf(out, API_ALIAS_SIZE, "\"alias\":\"%s\",", p->template.alias);
+    return out;
+}
+
 /* Members that lists and details share, without braces. */
 static const char *view_common(struct sandbox *s)
 {
     if (s->view[VIEW_COMMON])
         return s->view[VIEW_COMMON];
     const struct sandbox_spec *p = &s->spec;
+    char alias[API_ALIAS_SIZE];
     struct buf b;
     buf_init(&b, 0);
-    (void)buf_printf(
-        &b,
-        "\"templateID\":\"%s\",\"alias\":\"%s\",\"sandboxID\":\"%s\",\"clientID\":\"%s\","
-        "\"envdVersion\":\"%s\",\"cpuCount\":%llu,\"memoryMB\":%llu,"
-        "\"diskSizeMB\":%llu,\"metadata\":",
-        p->template.id, p->template.alias, s->id, API_CLIENT_ID, API_ENVD_VERSION,
-        (unsigned long long)((p->cpus_milli + 999) / 1000),
-        (unsigned long long)(p->memory_bytes >> 20), (unsigned long long)(p->disk_bytes >> 20));
+    (void)buf_printf(&b,
+                     "\"templateID\":\"%s\",%s\"sandboxID\":\"%s\",\"clientID\":\"%s\","
+                     "\"envdVersion\":\"%s\",\"cpuCount\":%llu,\"memoryMB\":%llu,"
+                     "\"diskSizeMB\":%llu,\"metadata\":",
+                     p->template.id, put_alias(p, alias), s->id, API_CLIENT_ID, API_ENVD_VERSION,
+                     (unsigned long long)((p->cpus_milli + 999) / 1000),
+                     (unsigned long long)(p->memory_bytes >> 20),
+                     (unsigned long long)(p->disk_bytes >> 20));
     (void)json_put(&b, p->metadata);
     (void)buf_append(&b, STR(",\"volumeMounts\":"));
     (void)json_put(&b, p->mounts);
@@ -112,22 +122,33 @@ bool api_put_sandbox(struct buf *b, struct sandbox *s, bool is_detail)
         return false;
     (void)buf_append(b, str_make(r->text, r->n));
     (void)buf_append(b, str_of(detail));
+    if (is_detail && life_is_paused(s->state)) /* ours: what a resume will find */
+        (void)buf_printf(b, ",\"memory\":\"%s\"",
+                         s->has_lost_memory          ? "lost"
+                         : s->state <= LIFE_RESUMING ? "kept"
+                                                     : "none");
     return buf_append(b, STR("}"));
 }
 
-void api_reply_sandbox(struct api_call *c, int status, struct sandbox *s)
+void api_put_answer(struct buf *b, struct sandbox *s)
 {
-    struct buf *b = &c->api->out;
-    buf_reset(b);
+    char alias[API_ALIAS_SIZE];
     (void)buf_printf(b,
-                     "{\"templateID\":\"%s\",\"alias\":\"%s\",\"sandboxID\":\"%s\","
+                     "{\"templateID\":\"%s\",%s\"sandboxID\":\"%s\","
                      "\"clientID\":\"%s\",\"envdVersion\":\"%s\",\"domain\":null",
-                     s->spec.template.id, s->spec.template.alias, s->id, API_CLIENT_ID,
+                     s->spec.template.id, put_alias(&s->spec, alias), s->id, API_CLIENT_ID,
                      API_ENVD_VERSION);
     if (s->spec.secure)
         (void)buf_printf(b, ",\"envdAccessToken\":\"%s\"", s->envd_token);
     if (s->spec.has_private_traffic)
         (void)buf_printf(b, ",\"trafficAccessToken\":\"%s\"", s->traffic_token);
     (void)buf_append(b, STR("}"));
+}
+
+void api_reply_sandbox(struct api_call *c, int status, struct sandbox *s)
+{
+    struct buf *b = &c->api->out;
+    buf_reset(b);
+    api_put_answer(b, s);
     api_reply(c, status, NULL, buf_str(b));
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/api_internal.h"
 #include "base/clock.h"
 #include "gen/limits.h"
 #include "wire/uri.h"
@@ -55,15 +56,6 @@ static int read_token(struct op *op, struct str value, struct list_query *q, cha
     return 0;
 }
 
-static int read_limit(struct op *op, struct str value, struct list_query *q)
-{
-    uint64_t n;
-    if (!str_to_u64(value, UINT32_MAX, &n) || n == 0)
-        return bad(op, "validation error: limit must be an integer above 0");
-    q->limit = n > LIMIT_LIST_PAGE ? LIMIT_LIST_PAGE : (uint32_t)n;
-    return 0;
-}
-
 static int read_one(struct op *op, struct arena *a, struct str name, struct str value,
                     struct list_query *q, char *token_order)
 {
@@ -72,7 +64,7 @@ static int read_one(struct op *op, struct arena *a, struct str name, struct str 
     if (str_eq(name, STR("state")))
         return read_state(op, value, q);
     if (str_eq(name, STR("limit")))
-        return read_limit(op, value, q);
+        return api_query_limit(op, value, &q->limit);
     if (str_eq(name, STR("nextToken")))
         return value.n ? read_token(op, value, q, token_order) : 0;
     if (str_eq(name, STR("template")))
