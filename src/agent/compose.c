@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "agent/path.h"
 #include "agent/schema.h"
 #include "agent/tree.h"
+#include "agent/worker.h"
 #include "base/cleanup.h"
 #include "base/rand.h"
 #include "gen/limits.h"
@@ -18,12 +20,22 @@
 
 struct compose {
     struct http_call *http;
-    struct arena *mem;
+    struct agent *agent;
+    struct worker *worker;
+    struct arena mem;
     const struct schema_compose *req;
     struct user user;
     struct str *sources;
     struct str destination, temporary;
+    int64_t size; /* of all sources */
 };
+
+static void compose_free(struct compose *c)
+{
+    worker_forget(c->worker);
+    arena_deinit(&c->mem);
+    free(c);
+}
 
 /* copy_file_range where the file systems can, else through memory. 0 or a negative errno. */
 static int append(int to, int from)
@@ -49,17 +61,20 @@ static int append(int to, int from)
 }
 
 /* All paths made absolute and looked at before anything is written. False: answered. */
-static bool check(struct agent *a, struct compose *c)
+static bool check(struct compose *c)
 {
     const struct str *given = c->req->sources.at;
     struct stat st;
-    c->sources = arena_alloc(c->mem, c->req->sources.count * sizeof *c->sources);
-    if (!c->sources ||
-        !files_path(a, c->http, c->mem, &c->user, c->req->destination, &c->destination))
+    c->sources = arena_alloc(&c->mem, c->req->sources.count * sizeof *c->sources);
+    if (!c->sources) {
+        rest_fail(c->http, 503, "out of memory");
+        return false;
+    }
+    if (!files_path(c->agent, c->http, &c->mem, &c->user, c->req->destination, &c->destination))
         return false;
     for (uint32_t i = 0; i < c->req->sources.count; i++) {
         struct str *s = &c->sources[i];
-        if (!files_path(a, c->http, c->mem, &c->user, given[i], s))
+        if (!files_path(c->agent, c->http, &c->mem, &c->user, given[i], s))
             return false;
         if (str_eq(*s, c->destination))
             rest_fail(c->http, 400, "source and destination are the same: " STR_FMT, STR_ARG(*s));
@@ -69,8 +84,10 @@ static bool check(struct agent *a, struct compose *c)
             files_fail_errno(c->http, errno, "error reading", *s);
         else if (!S_ISREG(st.st_mode))
             rest_fail(c->http, 400, "source is not a regular file: " STR_FMT, STR_ARG(*s));
-        else
+        else {
+            c->size += st.st_size;
             continue;
+        }
         return false;
     }
     return true;
@@ -93,12 +110,12 @@ static int write_all_sources(struct compose *c, int to)
 static int build(struct compose *c)
 {
     char id[17];
-    char *parent = arena_str(c->mem, path_parent(c->destination));
+    char *parent = arena_str(&c->mem, path_parent(c->destination));
     rand_id(id, 16);
-    char *name = arena_printf(c->mem, ".compose-%s", id);
+    char *name = arena_printf(&c->mem, ".compose-%s", id);
     if (!parent || !name)
         return -ENOMEM;
-    c->temporary = path_join(c->mem, str_of(parent), str_of(name));
+    c->temporary = path_join(&c->mem, str_of(parent), str_of(name));
     int r = c->temporary.p ? tree_make(str_of(parent), &c->user) : -ENOMEM;
     if (r < 0)
         return r;
@@ -109,53 +126,96 @@ static int build(struct compose *c)
     return r;
 }
 
-static void run(struct agent *a, struct compose *c)
+static int job(void *data, struct buf *out)
+{
+    struct compose *c = data;
+    (void)out;
+    int r = build(c);
+    for (uint32_t i = 0; r == 0 && i < c->req->sources.count; i++)
+        (void)unlink(c->sources[i].p);
+    return r;
+}
+
+/* Answers and frees. */
+static void finish(struct compose *c, int r)
 {
     struct user_names names;
     struct schema_entry entry;
     struct buf b;
-    if (!check(a, c))
-        return;
-    int r = build(c);
-    for (uint32_t i = 0; r == 0 && i < c->req->sources.count; i++)
-        (void)unlink(c->sources[i].p);
-    user_names_init(&names, c->mem);
+    user_names_init(&names, &c->mem);
     r = r ? r : entry_fill(&names, c->destination, &entry);
     if (r < 0) {
         files_fail_errno(c->http, -r, "error writing", c->destination);
-        return;
+    } else {
+        buf_init(&b, 0);
+        message_put(&schema_entry_spec, MESSAGE_JSON, &entry, &b);
+        rest_reply(c->http, 200, buf_str(&b));
+        buf_deinit(&b);
     }
-    buf_init(&b, 0);
-    message_put(&schema_entry_spec, MESSAGE_JSON, &entry, &b);
-    rest_reply(c->http, 200, buf_str(&b));
-    buf_deinit(&b);
+    compose_free(c);
+}
+
+static void on_result(void *data, int r, int64_t size)
+{
+    struct compose *c = data;
+    (void)size;
+    c->worker = NULL;
+    finish(c, r);
+}
+
+static void on_gone(struct http_call *http) { compose_free(http->data); }
+
+static void run(struct compose *c)
+{
+    static const struct http_call_ops waiting = { .on_gone = on_gone };
+    struct worker_spec spec = { .agent = c->agent, .job = job, .on_result = on_result, .data = c };
+    if (!check(c)) {
+        compose_free(c);
+    } else if (c->size > LIMIT_AGENT_TURN_SIZE && worker_start(&spec, &c->worker) == 0) {
+        c->http->data = c;
+        c->http->ops = &waiting;
+    } else {
+        finish(c, job(c, NULL));
+    }
+}
+
+/* False: answered. */
+static bool take(struct compose *c, struct str body)
+{
+    void *req = NULL;
+    char why[160];
+    if (!message_parse(&schema_compose_spec, MESSAGE_JSON, body, &c->mem, &req, why)) {
+        rest_fail(c->http, 400, "invalid request body: %s", why);
+        return false;
+    }
+    c->req = req;
+    struct str name = c->req->username.n ? c->req->username : c->agent->identity.user;
+    if (c->req->sources.count == 0)
+        rest_fail(c->http, 400, "source_paths must not be empty");
+    else if (c->req->destination.n == 0)
+        rest_fail(c->http, 400, "destination is required");
+    else if (user_find(&c->mem, name.n ? name : STR("root"), &c->user) != USER_FOUND)
+        rest_fail(c->http, 401, "error looking up user '" STR_FMT "': user: unknown user " STR_FMT,
+                  STR_ARG(name), STR_ARG(name));
+    else
+        return true;
+    return false;
 }
 
 static void on_body(struct http_call *http, struct str body)
 {
-    struct agent *a = http->data;
-    struct arena mem;
-    struct compose c = { .http = http, .mem = &mem };
-    void *req = NULL;
-    char why[160];
-    arena_init(&mem, 0);
-    if (!message_parse(&schema_compose_spec, MESSAGE_JSON, body, &mem, &req, why)) {
-        rest_fail(http, 400, "invalid request body: %s", why);
-        goto out;
+    struct compose *c = calloc(1, sizeof *c);
+    if (!c) {
+        rest_fail(http, 503, "out of memory");
+        return;
     }
-    c.req = req;
-    struct str name = c.req->username.n ? c.req->username : a->identity.user;
-    if (c.req->sources.count == 0)
-        rest_fail(http, 400, "source_paths must not be empty");
-    else if (c.req->destination.n == 0)
-        rest_fail(http, 400, "destination is required");
-    else if (user_find(&mem, name.n ? name : STR("root"), &c.user) != USER_FOUND)
-        rest_fail(http, 401, "error looking up user '" STR_FMT "': user: unknown user " STR_FMT,
-                  STR_ARG(name), STR_ARG(name));
+    c->http = http;
+    c->agent = http->data;
+    arena_init(&c->mem, 0);
+    if (take(c, body))
+        run(c);
     else
-        run(a, &c);
-out:
-    arena_deinit(&mem);
+        compose_free(c);
 }
 
 void rest_files_compose(struct agent *a, struct http_call *c)

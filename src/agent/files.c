@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "agent/path.h"
-#include "wire/sign.h"
 #include "base/clock.h"
+#include "wire/sign.h"
 #include "wire/uri.h"
 
 /* False: answered 401. */
@@ -82,6 +82,7 @@ void files_fail_errno(struct http_call *c, int err, const char *what, struct str
         { EFBIG, 413, "the file is too large" },
         { EMFILE, 503, "too many open files" },
         { ENOMEM, 503, "out of memory" },
+        { ECHILD, 503, "the process that did it was killed, perhaps for memory" },
     };
     int status = 500;
     const char *text = strerror(err);

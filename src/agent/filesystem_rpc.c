@@ -42,13 +42,13 @@ static enum connect_code code_of(int err)
     return CONNECT_INTERNAL;
 }
 
-static void fail_errno(struct rpc_call *c, int r, const char *what, struct str path)
+void filesystem_rpc_fail(struct rpc_call *c, int r, const char *what, struct str path)
 {
     rpc_fail(c, code_of(-r), "%s " STR_FMT ": %s", what, STR_ARG(path), strerror(-r));
 }
 
 /* The user and the absolute path of a request. False: the call was failed. */
-static bool take(struct rpc_call *c, struct str path, struct user *user, struct str *out)
+bool filesystem_rpc_take(struct rpc_call *c, struct str path, struct user *user, struct str *out)
 {
     return rpc_user(c, user) && rpc_path(c, user, path, out);
 }
@@ -65,7 +65,7 @@ static void reply_entry(struct rpc_call *c, struct str path)
     else if (r == -ENOENT || r == -ENOTDIR)
         rpc_fail(c, CONNECT_NOT_FOUND, "file not found: " STR_FMT, STR_ARG(path));
     else
-        fail_errno(c, r, "error getting file info", path);
+        filesystem_rpc_fail(c, r, "error getting file info", path);
 }
 
 static void do_stat(struct rpc_call *c)
@@ -73,7 +73,7 @@ static void do_stat(struct rpc_call *c)
     const struct schema_path *req = c->request;
     struct user user;
     struct str path;
-    if (take(c, req->path, &user, &path))
+    if (filesystem_rpc_take(c, req->path, &user, &path))
         reply_entry(c, path);
 }
 
@@ -83,7 +83,7 @@ static void do_make_dir(struct rpc_call *c)
     struct user user;
     struct str path;
     struct stat st;
-    if (!take(c, req->path, &user, &path))
+    if (!filesystem_rpc_take(c, req->path, &user, &path))
         return;
     if (stat(path.p, &st) == 0) {
         if (S_ISDIR(st.st_mode))
@@ -96,7 +96,7 @@ static void do_make_dir(struct rpc_call *c)
     }
     int r = tree_make(path, &user);
     if (r < 0)
-        fail_errno(c, r, "error creating directory", path);
+        filesystem_rpc_fail(c, r, "error creating directory", path);
     else
         reply_entry(c, path);
 }
@@ -107,7 +107,8 @@ static void do_move(struct rpc_call *c)
     struct user user;
     struct str from, to;
     struct stat st;
-    if (!take(c, req->source, &user, &from) || !rpc_path(c, &user, req->destination, &to))
+    if (!filesystem_rpc_take(c, req->source, &user, &from) ||
+        !rpc_path(c, &user, req->destination, &to))
         return;
     if (lstat(from.p, &st) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         rpc_fail(c, CONNECT_NOT_FOUND, "source file not found: " STR_FMT, STR_ARG(from));
@@ -116,58 +117,13 @@ static void do_move(struct rpc_call *c)
     char *parent = arena_str(&c->mem, path_parent(to));
     int r = parent ? tree_make(str_of(parent), &user) : -ENOMEM;
     if (r < 0) {
-        fail_errno(c, r, "error creating directory", path_parent(to));
+        filesystem_rpc_fail(c, r, "error creating directory", path_parent(to));
         return;
     }
     if (rename(from.p, to.p) < 0)
-        fail_errno(c, -errno, "error renaming", from);
+        filesystem_rpc_fail(c, -errno, "error renaming", from);
     else
         reply_entry(c, to);
-}
-
-static void do_list_dir(struct rpc_call *c)
-{
-    const struct schema_list_dir *req = c->request;
-    struct user user;
-    struct str path;
-    struct stat st;
-    struct user_names names;
-    struct schema_entries_reply reply;
-    if (!take(c, req->path, &user, &path))
-        return;
-    if (stat(path.p, &st) < 0) {
-        if (errno == ENOENT || errno == ENOTDIR)
-            rpc_fail(c, CONNECT_NOT_FOUND, "directory not found: " STR_FMT, STR_ARG(path));
-        else
-            fail_errno(c, -errno, "error reading directory", path);
-        return;
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        rpc_fail(c, CONNECT_INVALID_ARGUMENT, "path is not a directory: " STR_FMT, STR_ARG(path));
-        return;
-    }
-    user_names_init(&names, &c->mem);
-    int r = tree_list(&names, path, req->depth, &reply.entries);
-    if (r == TREE_DONE)
-        rpc_reply(c, &schema_entries_reply_spec, &reply);
-    else if (r == TREE_TOO_MANY)
-        rpc_fail(c, CONNECT_RESOURCE_EXHAUSTED, "more than %d entries", LIMIT_LIST_ENTRIES);
-    else
-        fail_errno(c, r, "error reading directory", path);
-}
-
-static void do_remove(struct rpc_call *c)
-{
-    const struct schema_path *req = c->request;
-    struct user user;
-    struct str path;
-    if (!take(c, req->path, &user, &path))
-        return;
-    int r = tree_remove(path.p);
-    if (r < 0)
-        fail_errno(c, r, "error removing", path);
-    else
-        rpc_reply(c, &schema_empty_spec, &(struct schema_empty){ 0 });
 }
 
 #define METHOD(name, kind, spec, fn)                                                               \
@@ -179,8 +135,8 @@ const struct rpc_method filesystem_rpc_methods[] = {
     METHOD("Stat", RPC_UNARY, schema_path_spec, do_stat),
     METHOD("MakeDir", RPC_UNARY, schema_path_spec, do_make_dir),
     METHOD("Move", RPC_UNARY, schema_move_spec, do_move),
-    METHOD("ListDir", RPC_UNARY, schema_list_dir_spec, do_list_dir),
-    METHOD("Remove", RPC_UNARY, schema_path_spec, do_remove),
+    METHOD("ListDir", RPC_UNARY, schema_list_dir_spec, filesystem_tree_list),
+    METHOD("Remove", RPC_UNARY, schema_path_spec, filesystem_tree_remove),
     METHOD("WatchDir", RPC_SERVER_STREAM, schema_watch_spec, watch_rpc_watch_dir),
     METHOD("CreateWatcher", RPC_UNARY, schema_watch_spec, watch_rpc_create),
     METHOD("GetWatcherEvents", RPC_UNARY, schema_watcher_spec, watch_rpc_events),

@@ -11,6 +11,7 @@
 
 #define PIPE_CHUNK 32768
 #define PTY_CHUNK 16384
+#define PRESSED_CHUNK 4096 /* while much is waiting for slow readers, of this or other commands */
 #define CHUNKS_PER_EVENT 8 /* then the others get a turn */
 #define AFTER_KILL_SIZE                                                                            \
     131072 /* read after a killed leader, when others hold its pipe: two pipefuls */
@@ -31,6 +32,14 @@ static bool has_slow(const struct process *p)
         if (LIST_OF(it, struct rpc_call, link)->slow)
             return true;
     return false;
+}
+
+static size_t chunk_size(const struct process *p)
+{
+    if (!list_empty(&p->subs) &&
+        http_reply_is_pressed(LIST_OF(p->subs.next, struct rpc_call, link)->http))
+        return PRESSED_CHUNK;
+    return p->is_pty ? PTY_CHUNK : PIPE_CHUNK;
 }
 
 static void send_data(struct process *p, int which, struct str bytes)
@@ -169,10 +178,9 @@ bool process_output_is_over(const struct process *p)
 static void stream_read(struct process_stream *s)
 {
     struct process *p = s->process;
-    size_t size = p->is_pty ? PTY_CHUNK : PIPE_CHUNK;
     for (int i = 0; i < CHUNKS_PER_EVENT && s->fd >= 0; i++) {
         bool enough = p->reaped && p->cancelled;
-        ssize_t n = read(s->fd, chunk, size);
+        ssize_t n = read(s->fd, chunk, chunk_size(p));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {

@@ -50,12 +50,26 @@ static struct buf *frame_begin(struct agent *a)
 
 /* -- answers -- */
 
-static void send_frame(struct rpc_call *c, uint8_t flags)
+/* False: memory was out while the message was encoded. Nothing was sent, and nothing may follow:
+ * the client must see that the stream breaks off. */
+static bool send_frame(struct rpc_call *c, uint8_t flags)
 {
     struct buf *b = &c->agent->frame;
+    if (b->failed)
+        return false;
     connect_envelope_put(b->p + b->at, flags, buf_used(b) - CONNECT_ENVELOPE_SIZE);
     c->slow = !http_reply_write(c->http, buf_str(b));
     c->sent_ms = loop_now_ms(c->agent->loop);
+    return true;
+}
+
+/* The last frame of a stream. */
+static void send_last(struct rpc_call *c)
+{
+    if (send_frame(c, CONNECT_END))
+        http_reply_end(c->http);
+    else
+        http_call_abort(c->http);
 }
 
 static struct buf *stream_frame(struct rpc_call *c)
@@ -83,13 +97,33 @@ void rpc_reply(struct rpc_call *c, const struct message_spec *spec, const void *
     call_over(c);
 }
 
+void rpc_reply_begin(struct rpc_call *c, int64_t size)
+{
+    http_reply_begin(c->http, 200, unary_types[c->codec], NULL, size);
+}
+
+bool rpc_reply_write(struct rpc_call *c, struct str piece)
+{
+    return http_reply_write(c->http, piece);
+}
+
+void rpc_reply_end(struct rpc_call *c, bool whole)
+{
+    if (whole)
+        http_reply_end(c->http);
+    else
+        http_call_abort(c->http);
+    call_over(c);
+}
+
 bool rpc_send(struct rpc_call *c, const struct message_spec *spec, const void *msg)
 {
     struct buf *b = stream_frame(c);
     message_put(spec, c->codec, msg, b);
-    if (b->failed) /* memory is out: what the client got so far is right, and it sees the cut */
-        return true;
-    send_frame(c, 0);
+    if (!send_frame(c, 0)) {
+        c->slow = true; /* until on_gone */
+        http_call_break(c->http);
+    }
     return !c->slow;
 }
 
@@ -97,8 +131,7 @@ void rpc_end(struct rpc_call *c)
 {
     struct buf *b = stream_frame(c);
     (void)buf_append(b, STR("{}"));
-    send_frame(c, CONNECT_END);
-    http_reply_end(c->http);
+    send_last(c);
     call_over(c);
 }
 
@@ -109,11 +142,13 @@ static void fail(struct rpc_call *c, enum connect_code code, struct str message)
         (void)buf_append(b, STR("{\"error\":"));
         connect_error_put(b, code, message);
         (void)buf_byte(b, '}');
-        send_frame(c, CONNECT_END);
-        http_reply_end(c->http);
+        send_last(c);
     } else {
         connect_error_put(b, code, message);
-        http_reply(c->http, connect_code_status(code), "application/json", NULL, buf_str(b));
+        if (b->failed)
+            http_call_abort(c->http);
+        else
+            http_reply(c->http, connect_code_status(code), "application/json", NULL, buf_str(b));
     }
     call_over(c);
 }

@@ -62,6 +62,11 @@ struct rpc_call {
 void rpc_begin(struct agent *a, struct http_call *http, const struct rpc_method *m);
 
 void rpc_reply(struct rpc_call *c, const struct message_spec *spec, const void *msg);
+/* A unary answer of `size` bytes that somebody else has encoded: begin, write (false: wait for
+ * on_drain), end. Not `whole`: the client sees that it breaks off. */
+void rpc_reply_begin(struct rpc_call *c, int64_t size);
+bool rpc_reply_write(struct rpc_call *c, struct str piece);
+void rpc_reply_end(struct rpc_call *c, bool whole);
 __attribute__((format(printf, 3, 4))) void rpc_fail(struct rpc_call *c, enum connect_code code,
                                                     const char *fmt, ...);
 /* Sends one message of a stream. False: too much is waiting; on_drain will come. */

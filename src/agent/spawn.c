@@ -47,9 +47,9 @@ static void child_signals(struct child *c)
     (void)sigprocmask(SIG_SETMASK, &c->mask, NULL);
 }
 
-static void child_cgroups(const struct spawn_spec *s)
+void spawn_child_cgroups(int cgroup_fds)
 {
-    for (int i = 0; i < s->cgroup_fds; i++) {
+    for (int i = 0; i < cgroup_fds; i++) {
         ssize_t n = write(AGENT_CGROUP_FD + i, "0", 1);
         (void)n; /* without the cgroup it is still better to run than not to */
     }
@@ -99,7 +99,7 @@ static int child_main(void *data)
     struct child *c = data;
     const struct spawn_spec *s = c->spec;
     child_signals(c);
-    child_cgroups(s);
+    spawn_child_cgroups(s->cgroup_fds);
     child_limits(s);
     (void)setsid();
     if (s->tty && ioctl(s->fds[0], TIOCSCTTY, 0) < 0)

@@ -28,3 +28,7 @@ struct spawn_failure {
 
 /* The pid, or a negative errno with *why telling the step that failed; the child is reaped then. */
 pid_t spawn_start(const struct spawn_spec *spec, struct spawn_failure *why);
+
+/* In a child: leaves the agent's cgroups for those of commands, and its place before the OOM
+ * killer. By raw system calls only. */
+void spawn_child_cgroups(int cgroup_fds);

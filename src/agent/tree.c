@@ -53,7 +53,8 @@ int tree_make(struct str path, const struct user *owner)
 struct remover {
     int top; /* the directory being emptied */
     unsigned serial;
-    int err; /* the first failure */
+    int err;       /* the first failure */
+    uint32_t left; /* entries that may still be removed */
 };
 
 static void remove_failed(struct remover *r)
@@ -91,9 +92,10 @@ static void remove_below(struct remover *r, int fd, int depth)
         return;
     }
     struct dirent *e;
-    while ((e = readdir(d))) {
+    while (r->left && (e = readdir(d))) {
         if (is_dots(e->d_name))
             continue;
+        r->left--;
         if (e->d_type != DT_DIR && unlinkat(dirfd(d), e->d_name, 0) == 0)
             continue;
         if (depth >= DEPTH_MAX) {
@@ -106,12 +108,12 @@ static void remove_below(struct remover *r, int fd, int depth)
             continue;
         }
         remove_below(r, sub, depth + 1);
-        if (unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0)
+        if (r->left && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0)
             remove_failed(r);
     }
 }
 
-int tree_remove(const char *path)
+int tree_remove(const char *path, uint32_t most)
 {
     if (unlink(path) == 0 || errno == ENOENT)
         return 0;
@@ -124,10 +126,13 @@ int tree_remove(const char *path)
         if (fd < 0)
             return errno == ENOENT ? 0 : -errno;
         CLEANUP(fd_closep) int top = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        struct remover r = { .top = top };
+        struct remover r = { .top = top, .left = most };
         remove_below(&r, fd, 0);
+        most = r.left;
         if (rmdir(path) == 0 || errno == ENOENT)
             return 0;
+        if (errno == ENOTEMPTY && !most)
+            return TREE_TOO_MANY;
         if (r.err || errno != ENOTEMPTY || round > 10000)
             return r.err ? -r.err : -errno;
     }
@@ -182,18 +187,18 @@ int tree_names(struct arena *a, const char *path, uint32_t max, struct message_l
 struct lister {
     struct user_names *names;
     struct message_list *out;
-    uint32_t cap;
+    uint32_t cap, most;
 };
 
 static int list_below(struct lister *l, struct str path, uint32_t depth)
 {
     struct arena *a = l->names->mem;
     struct message_list names;
-    int r = tree_names(a, path.p, LIMIT_LIST_ENTRIES - l->out->count, &names);
+    int r = tree_names(a, path.p, l->most - l->out->count, &names);
     if (r < 0)
         return r == -E2BIG ? TREE_TOO_MANY : r;
     for (uint32_t i = 0; i < names.count; i++) {
-        if (l->out->count >= LIMIT_LIST_ENTRIES)
+        if (l->out->count >= l->most)
             return TREE_TOO_MANY;
         struct str p = path_join(a, path, ((struct str *)names.at)[i]);
         if (!p.p || !grow(a, l->out, &l->cap, sizeof(struct schema_entry)))
@@ -213,9 +218,10 @@ static int list_below(struct lister *l, struct str path, uint32_t depth)
     return TREE_DONE;
 }
 
-int tree_list(struct user_names *names, struct str path, uint32_t depth, struct message_list *out)
+int tree_list(struct user_names *names, struct str path, uint32_t depth, uint32_t most,
+              struct message_list *out)
 {
-    struct lister l = { .names = names, .out = out };
+    struct lister l = { .names = names, .out = out, .most = most };
     *out = (struct message_list){ 0 };
     return list_below(&l, path, depth ? depth : 1);
 }

@@ -41,6 +41,7 @@ struct http_server {
     struct http_server_spec spec;
     struct list listeners, conns;
     uint32_t conn_count;
+    size_t queued; /* bytes in the `out` of all connections, as last counted */
     struct loop_timer accept_timer;
     bool stopped;
     char scratch[READ_SIZE];
@@ -59,7 +60,8 @@ struct http_conn {
     int64_t deadline_ms;
     struct loop_task task;
     struct buf in, out;
-    char *head; /* bytes that call.head points into */
+    size_t counted; /* of `out`, in server->queued */
+    char *head;     /* bytes that call.head points into */
     struct http_call call;
     struct http_chunks chunks;
     int64_t body_left;
@@ -92,6 +94,7 @@ static void set_deadline(struct http_conn *c, int64_t ms)
 
 static void conn_free(struct http_conn *c)
 {
+    c->server->queued -= c->counted;
     list_remove(&c->link);
     loop_task_cancel(&c->task);
     buf_deinit(&c->in);
@@ -209,9 +212,18 @@ static void call_over(struct http_conn *c)
     set_deadline(c, LIMIT_HTTP_IDLE_MS);
 }
 
+static void count_out(struct http_conn *c)
+{
+    c->server->queued += buf_used(&c->out) - c->counted;
+    c->counted = buf_used(&c->out);
+}
+
+static bool is_pressed(const struct http_server *s) { return s->queued > LIMIT_HTTP_OUT_TOTAL; }
+
 static void drained(struct http_conn *c)
 {
-    if (!c->want_drain || http_reply_queued(&c->call) > LIMIT_HTTP_OUT_SIZE / 2)
+    size_t most = is_pressed(c->server) ? 0 : LIMIT_HTTP_OUT_SIZE / 2;
+    if (!c->want_drain || http_reply_queued(&c->call) > most)
         return;
     c->want_drain = false;
     if (c->call.ops && c->call.ops->on_drain)
@@ -233,6 +245,7 @@ static void conn_turn(struct http_conn *c)
     }
     if (!send_out(c) || !send_file(c))
         return;
+    count_out(c);
     drained(c);
     if (c->phase == PHASE_DEAD)
         return;
@@ -310,8 +323,15 @@ bool http_reply_write(struct http_call *call, struct str piece)
     if (c->out.failed)
         c->cut = true;
     later(c);
-    c->want_drain = http_reply_queued(call) > LIMIT_HTTP_OUT_SIZE;
+    count_out(c);
+    size_t most = is_pressed(c->server) ? 0 : LIMIT_HTTP_OUT_SIZE;
+    c->want_drain = http_reply_queued(call) > most;
     return !c->want_drain;
+}
+
+bool http_reply_is_pressed(const struct http_call *call)
+{
+    return is_pressed(conn_of(call)->server);
 }
 
 void http_reply_end(struct http_call *call)
@@ -362,6 +382,12 @@ void http_call_abort(struct http_call *call)
     call->ops = NULL;
     c->cut = true;
     later(c);
+}
+
+void http_call_break(struct http_call *call)
+{
+    conn_of(call)->cut = true;
+    later(conn_of(call));
 }
 
 int http_call_tag(const struct http_call *call) { return conn_of(call)->tag; }

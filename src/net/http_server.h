@@ -78,13 +78,20 @@ void http_reply(struct http_call *c, int status, const char *type, const char *f
 /* Begins a streamed reply. `length` -1: chunked (or until close for HTTP/1.0). */
 void http_reply_begin(struct http_call *c, int status, const char *type, const char *fields,
                       int64_t length);
-/* Queues body bytes and sends what it can. False: more than LIMIT_HTTP_OUT_SIZE is waiting; stop
- * and wait for on_drain (what was given is queued all the same). */
+/* Queues body bytes and sends what it can. False: more than LIMIT_HTTP_OUT_SIZE is waiting, or
+ * anything while the server is pressed; stop and wait for on_drain (what was given is queued all
+ * the same). */
 bool http_reply_write(struct http_call *c, struct str piece);
 size_t http_reply_queued(const struct http_call *c); /* bytes not yet taken by the kernel */
+/* All connections together have more than LIMIT_HTTP_OUT_TOTAL waiting: a producer that can should
+ * give small pieces. */
+bool http_reply_is_pressed(const struct http_call *c);
 void http_reply_end(struct http_call *c);
 /* Sends `length` bytes of `fd` from `offset` (sendfile(2)) as the rest of a reply begun with that
  * length, then ends it. Takes `fd`. If the file turns out shorter the connection is cut. */
 void http_reply_file(struct http_call *c, int fd, off_t offset, int64_t length);
 /* Cuts the connection without ending the reply (TCP reset where possible). on_gone does not run. */
 void http_call_abort(struct http_call *c);
+/* The same at the end of this round, and on_gone runs then: for a producer deep in its own calls.
+ */
+void http_call_break(struct http_call *c);

@@ -1,16 +1,20 @@
 #include "tests.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include "agent/agent.h"
 #include "agent/env.h"
 #include "agent/gunzip.h"
 #include "agent/path.h"
 #include "agent/range.h"
-#include "wire/sign.h"
 #include "agent/tree.h"
+#include "wire/sign.h"
 
 static void paths_are_resolved_as_the_client_means(void **state)
 {
@@ -181,9 +185,71 @@ static void a_deep_tree_is_removed(void **state)
         here = next;
     }
     (void)close(here);
-    assert_int_equal(tree_remove(top), 0);
+    assert_int_equal(tree_remove(top, 1000), TREE_TOO_MANY);
+    assert_int_equal(tree_remove(top, UINT32_MAX), TREE_DONE);
     assert_int_equal(access(top, F_OK), -1);
-    assert_int_equal(tree_remove(top), 0);
+    assert_int_equal(tree_remove(top, 1), TREE_DONE);
+}
+
+static void stop(struct loop_timer *t) { loop_stop(t->data); }
+
+/* Lets the agent work for a moment; appends what it said. False: it closed the connection. */
+static bool turn(struct agent *a, int fd, struct buf *out)
+{
+    struct loop_timer timer = { .fn = stop, .data = a->loop };
+    char bytes[4096];
+    assert_int_equal(loop_timer_start(a->loop, &timer, 20), 0);
+    assert_int_equal(loop_run(a->loop), 0);
+    ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    for (ssize_t i = 0; i < n; i++)
+        (void)buf_byte(out, bytes[i] ? bytes[i] : '.');
+    return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+/* The memory for one event cannot be had: the client must not believe that nothing happened. */
+static void a_message_that_is_lost_cuts_its_stream(void **state)
+{
+    (void)state;
+    static struct agent a;
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    socklen_t len = sizeof sa;
+    char dir[] = "/tmp/belljar-test-XXXXXX", text[512], file[128];
+    struct buf out;
+    buf_init(&out, 0);
+    assert_non_null(mkdtemp(dir));
+    list_init(&a.watches);
+    buf_init(&a.frame, 64); /* stands for the end of memory */
+    a.loop = loop_new();
+    struct http_server_spec spec = {
+        .loop = a.loop, .on_call = agent_on_call, .data = &a, .conns_max = 4
+    };
+    a.server = http_server_new(&spec);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa_family_t)), 0);
+    assert_int_equal(listen(fd, 4) | getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(http_server_listen(a.server, fd, AGENT_TAG_ENVD), 0);
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&sa, len), 0);
+    int n = snprintf(text, sizeof text,
+                     "POST /filesystem.Filesystem/WatchDir HTTP/1.1\r\nHost: x\r\n"
+                     "Content-Type: application/connect+json\r\nContent-Length: %zu\r\n\r\n"
+                     "%c%c%c%c%c{\"path\":\"%s\"}",
+                     sizeof dir - 1 + 16, 0, 0, 0, 0, (int)sizeof dir - 1 + 11, dir);
+    assert_int_equal(send(client, text, (size_t)n, 0), n);
+    assert_true(turn(&a, client, &out));
+    assert_non_null(strstr(buf_cstr(&out), "{\"start\":{}}"));
+    (void)snprintf(file, sizeof file, "%s/%060d", dir, 0);
+    assert_int_equal(mkdir(file, 0700), 0);
+    while (turn(&a, client, &out))
+        ;
+    assert_null(strstr(buf_cstr(&out), "\r\n0\r\n\r\n"));
+    assert_true(list_empty(&a.watches));
+    assert_int_equal(tree_remove(dir, 10), TREE_DONE);
+    (void)close(client);
+    http_server_free(a.server);
+    loop_free(a.loop);
+    buf_deinit(&a.frame);
+    buf_deinit(&out);
 }
 
 int main(void)
@@ -195,6 +261,7 @@ int main(void)
         cmocka_unit_test(the_environment_is_built_in_order),
         cmocka_unit_test(gzip_is_bounded_and_whole),
         cmocka_unit_test(a_deep_tree_is_removed),
+        cmocka_unit_test(a_message_that_is_lost_cuts_its_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

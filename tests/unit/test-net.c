@@ -13,6 +13,9 @@ static struct loop *l;
 static struct http_server *server;
 static int gone_count, client;
 static long counted;
+static size_t flooded; /* bytes that were queued when the last /flood was told to stop */
+static struct sockaddr_un address;
+static socklen_t address_size;
 static struct loop_timer pause_timer;
 
 static void echo(struct http_call *c, struct str body)
@@ -66,6 +69,18 @@ static void on_call(struct http_call *c, void *data)
         drain(c);
     } else if (str_eq(c->head.path, STR("/count"))) {
         c->ops = &count_ops;
+    } else if (str_eq(c->head.path, STR("/flood"))) {
+        static const char block[4096];
+        c->ops = &hang_ops;
+        http_reply_begin(c, 200, "x/y", NULL, -1);
+        while (http_reply_write(c, str_make(block, sizeof block)))
+            ;
+        flooded = http_reply_queued(c);
+    } else if (str_eq(c->head.path, STR("/break"))) {
+        c->ops = &hang_ops;
+        http_reply_begin(c, 200, "x/y", NULL, -1);
+        (void)http_reply_write(c, STR("half"));
+        http_call_break(c);
     } else if (str_eq(c->head.path, STR("/hang"))) {
         c->ops = &hang_ops;
     } else {
@@ -76,18 +91,20 @@ static void on_call(struct http_call *c, void *data)
 static int setup(void **state)
 {
     (void)state;
-    struct sockaddr_un sa = { .sun_family = AF_UNIX };
-    socklen_t len = sizeof sa;
+    address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    address_size = sizeof address;
     l = loop_new();
     gone_count = 0;
     counted = 0;
     server = http_server_new(
         &(struct http_server_spec){ .loop = l, .on_call = on_call, .conns_max = 10 });
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int bound = bind(fd, (struct sockaddr *)&sa, sizeof(sa_family_t)); /* autobind: abstract name */
-    bound |= listen(fd, 16) | getsockname(fd, (struct sockaddr *)&sa, &len);
+    /* autobind: an abstract name */
+    int bound = bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t));
+    bound |= listen(fd, 16) | getsockname(fd, (struct sockaddr *)&address, &address_size);
     client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return bound | http_server_listen(server, fd, 0) | connect(client, (struct sockaddr *)&sa, len);
+    return bound | http_server_listen(server, fd, 0) |
+           connect(client, (struct sockaddr *)&address, address_size);
 }
 
 static int teardown(void **state)
@@ -229,6 +246,41 @@ static void bytes_that_are_no_request_are_answered_400(void **state)
     buf_deinit(&a);
 }
 
+/* The first slow readers may have a lot waiting; when that adds up, the next ones get a piece. */
+static void many_slow_readers_share_a_bound(void **state)
+{
+    (void)state;
+    size_t first = 0;
+    int fds[9];
+    for (int i = 0; i < 9; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&address, address_size), 0);
+        assert_true(send(fds[i], "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n", 32, 0) == 32);
+        flooded = 0;
+        for (int j = 0; j < 100 && !flooded; j++)
+            turn();
+        first = first ? first : flooded;
+    }
+    assert_true(first > LIMIT_HTTP_OUT_SIZE);
+    assert_in_range(flooded, 4096, LIMIT_HTTP_OUT_SIZE / 3);
+    for (int i = 0; i < 9; i++)
+        close(fds[i]);
+    turn();
+    assert_int_equal(gone_count, 9);
+}
+
+static void a_call_that_is_broken_off_is_cut_and_told(void **state)
+{
+    (void)state;
+    struct buf a;
+    bool ended;
+    buf_init(&a, 0);
+    talk(STR("GET /break HTTP/1.1\r\nHost: x\r\n\r\n"), &a, &ended);
+    assert_true(ended && gone_count == 1);
+    assert_int_equal(times(buf_str(&a), "0\r\n\r\n"), 0); /* not a whole answer */
+    buf_deinit(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +289,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_malformed_body_ends_the_call, setup, teardown),
         cmocka_unit_test_setup_teardown(a_client_that_leaves_is_noticed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_slow_readers_share_a_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_call_that_is_broken_off_is_cut_and_told, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_request_are_answered_400, setup,
                                         teardown),
     };
