@@ -324,6 +324,20 @@ bool cgroup_is_frozen(const struct cgroup_host *h, uint32_t slot)
     return file_get(t->dir, path, text, sizeof text) > 0 && (text[0] == '1' || text[0] == 'F');
 }
 
+bool cgroup_is_still(const struct cgroup_host *h, uint32_t slot)
+{
+    const struct cgroup_tree *t = freezer(h);
+    char path[64], text[32];
+    uint64_t frozen = 0;
+    if (!t)
+        return false;
+    (void)snprintf(path, sizeof path, "%u/%s", slot,
+                   t->has & CGROUP_V2 ? "cgroup.events" : "freezer.state");
+    if (t->has & CGROUP_V2)
+        return file_get_key(t->dir, path, "frozen", &frozen) == 0 && frozen == 1;
+    return file_get(t->dir, path, text, sizeof text) > 0 && strcmp(text, "FROZEN\n") == 0;
+}
+
 static void usage_memory(const struct cgroup_tree *t, uint32_t slot, struct cgroup_usage *u)
 {
     bool v2 = (t->has & CGROUP_V2) != 0;

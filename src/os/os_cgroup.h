@@ -55,7 +55,8 @@ int cgroup_attach(const struct cgroup_host *h, uint32_t slot, pid_t pid, bool cl
 int cgroup_command_fds(const struct cgroup_host *h, uint32_t slot, int fds[CGROUP_TREES]);
 
 int cgroup_freeze(const struct cgroup_host *h, uint32_t slot, bool frozen);
-bool cgroup_is_frozen(const struct cgroup_host *h, uint32_t slot);
+bool cgroup_is_frozen(const struct cgroup_host *h, uint32_t slot); /* asked to be */
+bool cgroup_is_still(const struct cgroup_host *h, uint32_t slot);  /* every process has stopped */
 int cgroup_usage(const struct cgroup_host *h, uint32_t slot, struct cgroup_usage *u);
 /* Kills all that is inside. */
 int cgroup_kill(const struct cgroup_host *h, uint32_t slot);

@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -171,25 +173,48 @@ int file_remove_tree(int dir, const char *name)
     return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? RAISE(-errno) : 0;
 }
 
-int file_copy_sparse(int from, int to)
+#define COPY_STEP ((off_t)4 << 20)
+
+static int range_copy(int from, int to, off_t at, off_t end, bool (*is_over)(void))
+{
+    while (at < end) {
+        off_t step = end - at < COPY_STEP ? end - at : COPY_STEP;
+        loff_t in = at, out = at;
+        if (is_over && is_over())
+            return -ECANCELED;
+        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)step, 0);
+        if (n <= 0)
+            return RAISE(n < 0 ? -errno : -EIO);
+        at += n;
+    }
+    return 0;
+}
+
+int file_copy_sparse(int from, int to, bool (*is_over)(void), uint64_t *copied)
 {
     struct stat st;
-    if (fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0)
+    uint64_t none;
+    uint64_t *sum = copied ? copied : &none;
+    *sum = 0;
+    if (fstat(from, &st) < 0)
+        return RAISE(-errno);
+    if (ioctl(to, FICLONE, from) == 0) {
+        *sum = (uint64_t)st.st_blocks * 512;
+        return 0;
+    }
+    if (ftruncate(to, st.st_size) < 0)
         return RAISE(-errno);
     for (off_t at = 0; at < st.st_size;) {
         off_t data = lseek(from, at, SEEK_DATA);
         if (data < 0)
             return errno == ENXIO ? 0 : RAISE(-errno); /* only a hole is left */
-        off_t hole = lseek(from, data, SEEK_HOLE);
-        if (hole < 0)
+        at = lseek(from, data, SEEK_HOLE);
+        if (at < 0)
             return RAISE(-errno);
-        for (at = data; at < hole;) {
-            loff_t in = at, out = at;
-            ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(hole - at), 0);
-            if (n <= 0)
-                return RAISE(n < 0 ? -errno : -EIO);
-            at += n;
-        }
+        int r = range_copy(from, to, data, at, is_over);
+        if (r < 0)
+            return r;
+        *sum += (uint64_t)(at - data);
     }
     return 0;
 }

@@ -34,6 +34,7 @@ int file_mkdirs(const char *path, mode_t mode);
  * (or never was), or the first negative errno; it goes on past errors. */
 int file_remove_tree(int dir, const char *name);
 
-/* Copies the data of `from` to the empty file `to`, keeping holes, and its length.
- * 0 or a negative errno. */
-int file_copy_sparse(int from, int to);
+/* Copies the data of `from` to the empty file `to`, keeping holes, and its length: shared where the
+ * file system can share. *copied (or NULL) gets the bytes of data. `is_over` (or NULL) is asked
+ * every few MiB. 0 or a negative errno; -ECANCELED when it is over. */
+int file_copy_sparse(int from, int to, bool (*is_over)(void), uint64_t *copied);

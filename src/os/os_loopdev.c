@@ -26,7 +26,7 @@ static int device_open(int number)
     return fd < 0 ? -errno : fd;
 }
 
-int loopdev_attach(int file, int *number)
+int loopdev_attach(int file, int how, int *number)
 {
     CLEANUP(fd_closep) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
     if (control < 0)
@@ -39,11 +39,10 @@ int loopdev_attach(int file, int *number)
         CLEANUP(fd_closep) int fd = device_open(n);
         if (fd < 0)
             return RAISE(fd);
-        /* Direct I/O: the sandbox's file system caches already; a second copy of each page in the
-         * backing file's cache would be charged to nobody. */
+        unsigned flags = LO_FLAGS_AUTOCLEAR | (how == LOOPDEV_DIRECT ? LO_FLAGS_DIRECT_IO : 0u);
         struct loop_config c = { .fd = (uint32_t)file,
                                  .block_size = 4096,
-                                 .info = { .lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO } };
+                                 .info = { .lo_flags = flags } };
         if (ioctl(fd, LOOP_CONFIGURE, &c) == 0) {
             *number = n;
             return TAKE_FD(fd);
@@ -59,4 +58,15 @@ int loopdev_attach(int file, int *number)
             return RAISE(-errno);
     }
     return RAISE(-EBUSY);
+}
+
+bool loopdev_is_of(int number, int file)
+{
+    char path[32];
+    struct stat st;
+    struct loop_info64 info;
+    (void)snprintf(path, sizeof path, "/dev/loop%d", number);
+    CLEANUP(fd_closep) int device = open(path, O_RDONLY | O_CLOEXEC);
+    return device >= 0 && fstat(file, &st) == 0 && ioctl(device, LOOP_GET_STATUS64, &info) == 0 &&
+           info.lo_inode == st.st_ino && info.lo_device == st.st_dev;
 }

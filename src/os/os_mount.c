@@ -97,12 +97,13 @@ static int overlay_by_fd(int fs, const struct overlay_spec *s)
 }
 
 /* Kernels before 6.13 want paths, and only of attached mounts: each part is attached under
- * spec->attach for the while of the mount. Part i is a lower, the last one the disk. */
+ * spec->attach for the while of the mount. Part i is a lower, the last one the disk. The paths are
+ * relative to there: an option has room for 255 bytes. */
 static int overlay_by_path(int fs, const struct overlay_spec *s, int dir)
 {
     struct buf text;
     buf_init(&text, 4096);
-    int r = 0;
+    int r = fchdir(dir) < 0 ? -errno : 0;
     char name[16];
     for (int i = 0; i <= s->lower_count && r == 0; i++) {
         (void)snprintf(name, sizeof name, "%d", i);
@@ -111,14 +112,14 @@ static int overlay_by_path(int fs, const struct overlay_spec *s, int dir)
             r = os_move_mount(i < s->lower_count ? s->lowers[i] : s->disk, "", dir, name,
                               OS_MOVE_MOUNT_F_EMPTY_PATH);
         if (i < s->lower_count)
-            (void)buf_printf(&text, "%s%s/%d", i ? ":" : "", s->attach, i);
+            (void)buf_printf(&text, "%s%d", i ? ":" : "", i);
     }
     const char *const keys[] = { "lowerdir", "upperdir", "workdir" };
     const char *const dirs[] = { NULL, "up", "work" };
     for (int k = 0; k < 3 && r == 0; k++) {
         if (k > 0) {
             buf_reset(&text);
-            (void)buf_printf(&text, "%s/%d/%s", s->attach, s->lower_count, dirs[k]);
+            (void)buf_printf(&text, "%d/%s", s->lower_count, dirs[k]);
         }
         r = buf_cstr(&text) ? fs_set(fs, keys[k], buf_cstr(&text)) : -ENOMEM;
     }
@@ -143,7 +144,8 @@ static int overlay_make(const struct overlay_spec *s, int dir)
     if (fs < 0)
         return RAISE(fs);
     int r = dir < 0 ? overlay_by_fd(fs, s) : overlay_by_path(fs, s, dir);
-    /* volatile: a sandbox's writes need not outlive the host, so fsync inside costs nothing.
+    /* volatile: fsync inside costs nothing; whoever wants a disk to outlive the host syncs the file
+     * system below (and removes work/incompat before its next overlay).
      * redirect_dir: renaming a directory of the template works instead of failing with EXDEV. */
     if (r == 0)
         r = fs_set(fs, "redirect_dir", "on");
@@ -166,9 +168,11 @@ static void parent_watch(int signal, pid_t parent)
 int mount_overlay(const struct overlay_spec *s)
 {
     CLEANUP(fd_closep) int dir = -1;
+    CLEANUP(fd_closep) int before = -1;
     if (s->attach) {
         dir = open(s->attach, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (dir < 0)
+        before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0 || before < 0)
             return RAISE(-errno);
     }
     int signal = 0;
@@ -184,6 +188,8 @@ int mount_overlay(const struct overlay_spec *s)
     parent_watch(signal, parent);
     if (dir >= 0)
         attach_undo(s, dir);
+    if (before >= 0 && fchdir(before) < 0 && r >= 0)
+        log_warn("the working directory is gone: %s", strerror(errno));
     return TRACE(r);
 }
 

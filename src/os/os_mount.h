@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MOUNT_LOWERS 32
+#include "gen/limits.h"
+
+#define MOUNT_LOWERS (LIMIT_LAYERS + 2) /* besides layers: what the host adds, and the template */
 
 /* A new file system of `type` with `options` ("key", "value" pairs, NULL value = flag, ended by
  * NULL) and OS_MOUNT_ATTR_* `attrs`. Its user namespace is the caller's, for sysfs its network

@@ -77,3 +77,20 @@ int proc_userns_new(uint32_t base, uint32_t count)
     (void)close(pidfd);
     return TRACE(fd);
 }
+
+void proc_close_others(const int *keep, int count)
+{
+    unsigned from = 3;
+    for (;;) {
+        int next = -1; /* the lowest kept one at or above `from` */
+        for (int i = 0; i < count; i++)
+            if (keep[i] >= (int)from && (next < 0 || keep[i] < next))
+                next = keep[i];
+        if (next < 0)
+            break;
+        if ((unsigned)next > from)
+            (void)os_close_range(from, (unsigned)next - 1);
+        from = (unsigned)next + 1;
+    }
+    (void)os_close_range(from, ~0u);
+}

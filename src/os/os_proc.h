@@ -22,5 +22,8 @@ int proc_namespace(pid_t pid, const char *kind);
  * returned descriptor. Negative errno on failure. */
 int proc_userns_new(uint32_t base, uint32_t count);
 
+/* Closes every descriptor from 3 up but those of `keep`. Safe between fork and exec. */
+void proc_close_others(const int *keep, int count);
+
 /* Writes the maps of a child just cloned into a new user namespace. 0 or a negative errno. */
 int proc_map_ids(pid_t pid, uint32_t base, uint32_t count);

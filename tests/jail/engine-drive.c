@@ -1,12 +1,14 @@
 /* engine-drive SOCKET VERB ...: speaks to belljar-engine as control does; for tests and benches.
  *
  *   hello | create ID TEMPLATE [name=number ...] | destroy ID | freeze ID | thaw ID | stats ID
+ *   capture ID LAYER | drop LAYER | stop ID | claim ID NEW_ID
  *   port ID PORT          connects to PORT inside and prints what comes within a second
  *   churn TEMPLATE COUNT GAP_MS [KEEP]   creates and destroys in turn (KEEP: destroys at the end),
  *                         prints JSON: p50, p99 of create in microseconds, rate
  *   burst TEMPLATE COUNT  all creates at once, then all destroys
  *   wait                  prints events until the engine closes
- * Names: memory cpus pids disk (bytes, thousandths) internet. */
+ * Names: memory cpus pids disk (bytes, thousandths) internet kept warm boot_ms (numbers);
+ * layers=A,B (topmost first); startCmd= readyCmd= of the boot message. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,9 +29,10 @@ static uint64_t next_tag;
 static int sock = -1;
 
 struct sizes {
-    uint64_t memory, cpus, pids, disk, internet;
+    uint64_t memory, cpus, pids, disk, internet, kept, warm, boot_ms;
+    const char *layers, *start, *ready;
 };
-static struct sizes sizes = { 1ull << 30, 2000, 1024, 10ull << 30, 1 };
+static struct sizes sizes = { 1ull << 30, 2000, 1024, 10ull << 30, 1, 0, 0, 0, NULL, NULL, NULL };
 
 static void fail(const char *what)
 {
@@ -52,13 +55,23 @@ static void ask(uint16_t verb, const char *id)
         msg_str(&out, EK_ID, str_of(id));
 }
 
+static void boot_print(char *out_text, size_t size, const char *id)
+{
+    int n = snprintf(out_text, size,
+                     "{\"sandboxID\":\"%s\",\"templateID\":\"base\",\"envVars\":{\"WHO\":\"%s\"},"
+                     "\"systemEnv\":{},\"defaultUser\":\"user\",\"defaultWorkdir\":\"/home/user\"",
+                     id, id);
+    if (sizes.start)
+        n += snprintf(out_text + n, size - (size_t)n, ",\"startCmd\":\"%s\"", sizes.start);
+    if (sizes.ready)
+        n += snprintf(out_text + n, size - (size_t)n, ",\"readyCmd\":\"%s\"", sizes.ready);
+    (void)snprintf(out_text + n, size - (size_t)n, "%s}", sizes.warm ? ",\"warm\":true" : "");
+}
+
 static void ask_create(const char *id, const char *template)
 {
     char boot[1024];
-    (void)snprintf(boot, sizeof boot,
-                   "{\"sandboxID\":\"%s\",\"templateID\":\"base\",\"envVars\":{},\"systemEnv\":{},"
-                   "\"defaultUser\":\"user\",\"defaultWorkdir\":\"/home/user\"}",
-                   id);
+    boot_print(boot, sizeof boot, id);
     ask(ENGINE_CREATE, id);
     msg_str(&out, EK_TEMPLATE, str_of(template));
     msg_str(&out, EK_BOOT, str_of(boot));
@@ -67,6 +80,12 @@ static void ask_create(const char *id, const char *template)
     msg_u64(&out, EK_PIDS, sizes.pids);
     msg_u64(&out, EK_DISK, sizes.disk);
     msg_u64(&out, EK_INTERNET, sizes.internet);
+    msg_u64(&out, EK_KEPT, sizes.kept);
+    msg_u64(&out, EK_WARM, sizes.warm);
+    if (sizes.boot_ms)
+        msg_u64(&out, EK_BOOT_MS, sizes.boot_ms);
+    if (sizes.layers)
+        msg_str(&out, EK_LAYERS, str_of(sizes.layers));
     send_out();
 }
 
@@ -92,11 +111,13 @@ static bool receive(struct msg *m, int *fds, int *count)
 
 static void show(const struct msg *m)
 {
-    static const char *const names[] = { "?",          "id",        "template", "boot",   "memory",
-                                         "cache",      "cpus",      "cpu_us",   "pids",   "disk",
-                                         "disk_total", "internet",  "pid",      "frozen", "reason",
-                                         "boot_id",    "isolation", "count",    "family", "fault",
-                                         "text" };
+    static const char *const names[] = {
+        "?",      "id",      "template",  "boot",       "memory",   "cache",   "cpus",
+        "cpu_us", "pids",    "disk",      "disk_total", "internet", "pid",     "frozen",
+        "reason", "boot_id", "isolation", "count",      "family",   "fault",   "text",
+        "layers", "layer",   "kept",      "warm",       "new_id",   "boot_ms", "memory_freed"
+    };
+    const uint16_t known = sizeof names / sizeof *names;
     size_t at = 0;
     uint16_t key;
     struct str v;
@@ -104,11 +125,11 @@ static void show(const struct msg *m)
     while (msg_next(m, &at, &key, &v)) {
         uint64_t n = 0;
         bool number = v.n == 8 && msg_get_u64(m, key, &n) && key != EK_ID && key != EK_TEXT &&
-                      key != EK_REASON;
+                      key != EK_REASON && key != EK_LAYER;
         if (number)
-            printf(" %s=%llu", key < 21 ? names[key] : "?", (unsigned long long)n);
+            printf(" %s=%llu", key < known ? names[key] : "?", (unsigned long long)n);
         else
-            printf(" %s=\"" STR_FMT "\"", key < 21 ? names[key] : "?", STR_ARG(v));
+            printf(" %s=\"" STR_FMT "\"", key < known ? names[key] : "?", STR_ARG(v));
     }
     printf("\n");
     fflush(stdout);
@@ -257,15 +278,45 @@ static void sizes_read(char **argv)
     static const struct {
         const char *name;
         uint64_t *value;
-    } rows[] = { { "memory=", &sizes.memory },
-                 { "cpus=", &sizes.cpus },
-                 { "pids=", &sizes.pids },
-                 { "disk=", &sizes.disk },
-                 { "internet=", &sizes.internet } };
-    for (; *argv; argv++)
+    } rows[] = { { "memory=", &sizes.memory },     { "cpus=", &sizes.cpus },
+                 { "pids=", &sizes.pids },         { "disk=", &sizes.disk },
+                 { "internet=", &sizes.internet }, { "kept=", &sizes.kept },
+                 { "warm=", &sizes.warm },         { "boot_ms=", &sizes.boot_ms } };
+    static const struct {
+        const char *name;
+        const char **value;
+    } texts[] = { { "layers=", &sizes.layers },
+                  { "startCmd=", &sizes.start },
+                  { "readyCmd=", &sizes.ready } };
+    for (; *argv; argv++) {
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+            if (strncmp(*argv, texts[i].name, strlen(texts[i].name)) == 0)
+                *texts[i].value = *argv + strlen(texts[i].name);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
             if (strncmp(*argv, rows[i].name, strlen(rows[i].name)) == 0)
                 *rows[i].value = strtoull(*argv + strlen(rows[i].name), NULL, 10);
+    }
+}
+
+static int capture(uint16_t verb, const char *id, const char *layer)
+{
+    int64_t begin = clock_mono_us();
+    ask(verb, id);
+    msg_str(&out, EK_LAYER, str_of(layer));
+    int r = plain();
+    fprintf(stderr, "%lld us\n", (long long)(clock_mono_us() - begin));
+    return r;
+}
+
+static int claim(const char *id, const char *new_id)
+{
+    char boot[1024];
+    boot_print(boot, sizeof boot, new_id);
+    ask(ENGINE_CLAIM, id);
+    msg_str(&out, EK_NEW_ID, str_of(new_id));
+    msg_u64(&out, EK_INTERNET, sizes.internet);
+    msg_str(&out, EK_BOOT, str_of(boot));
+    return plain();
 }
 
 static int run(int argc, char **argv)
@@ -276,6 +327,7 @@ static int run(int argc, char **argv)
     } verbs[] = { { "destroy", ENGINE_DESTROY },
                   { "freeze", ENGINE_FREEZE },
                   { "thaw", ENGINE_THAW },
+                  { "stop", ENGINE_STOP },
                   { "stats", ENGINE_STATS } };
     const char *verb = argv[2], *a = argc > 3 ? argv[3] : NULL, *b = argc > 4 ? argv[4] : NULL;
     struct msg m;
@@ -297,6 +349,12 @@ static int run(int argc, char **argv)
         ask_create(a, b);
         return answer(&m, fds, &count, true) < 0 ? 1 : 0;
     }
+    if (strcmp(verb, "capture") == 0 && b)
+        return capture(ENGINE_CAPTURE, a, b);
+    if (strcmp(verb, "drop") == 0 && a)
+        return capture(ENGINE_DROP, NULL, a);
+    if (strcmp(verb, "claim") == 0 && b)
+        return claim(a, b);
     if (strcmp(verb, "port") == 0 && b)
         return port(a, b);
     if (strcmp(verb, "burst") == 0 && b)

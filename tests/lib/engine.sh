@@ -1,6 +1,8 @@
 # Sourced by the engine's tests: an engine of its own, and words to speak of it.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 failed=0 POOL=8 PORT=18473
+# another run of the same tests on this host needs names, a network and ids of its own
+PREFIX=${JAIL_PREFIX:-bjt} NETWORK=${JAIL_NETWORK:-10.251.0.0/16} UIDS=${JAIL_UIDS:-1500000000}
 MIRROR=${MIRROR:-http://$(sed -n 's,^URIs:[[:space:]]*http://\([^/]*\).*,\1,p' /etc/apt/sources.list.d/*.sources | head -n 1)/debian}
 find_program() {
     local d
@@ -23,7 +25,7 @@ is() { if [ "$1" = "$2" ]; then echo "ok $current"; else printf 'FAIL %s\n  got:
 
 engine_state() { STATE=$1; }
 engine_start() {
-    "$ENGINE" --state "$STATE" --agent "$AGENT" --network 10.251.0.0/16 --prefix bjt --uid-base 1500000000 \
+    "$ENGINE" --state "$STATE" --agent "$AGENT" --network "$NETWORK" --prefix "$PREFIX" --uid-base "$UIDS" \
         --slots 200 --pool $POOL --disk-mb 64 "$@" >>"$STATE/engine.log" 2>&1 &
     engine=$!
     for _ in $(seq 100); do
@@ -33,20 +35,20 @@ engine_start() {
     cat "$STATE/engine.log"
     return 1
 }
-engine_again() { timeout 5 "$ENGINE" --state "$STATE" --agent "$AGENT" --network 10.251.0.0/16 --prefix bjt >/dev/null 2>&1; }
+engine_again() { timeout 5 "$ENGINE" --state "$STATE" --agent "$AGENT" --network "$NETWORK" --prefix "$PREFIX" >/dev/null 2>&1; }
 engine_kill() { kill -9 "$engine"; wait "$engine" 2>/dev/null; }
 engine_stop() { kill "${1:--TERM}" "$engine"; wait "$engine" 2>/dev/null; }
 engine_remove() {
     engine_stop -QUIT # with all sandboxes and all that the host got for them
     rm -rf "$STATE"
-    find /sys/fs/cgroup -maxdepth 2 -type d -name belljar-bjt -exec rmdir {} + 2>/dev/null
+    find /sys/fs/cgroup -maxdepth 2 -type d -name "belljar-$PREFIX" -exec rmdir {} + 2>/dev/null
 }
 drive() { "$DRIVE" "$STATE/run/engine.sock" "$@"; }
 pid_of() { sed -n 's/^pid=//p' "$STATE/run/s/$1/record"; }
 address_of() { nsenter -t "$(pid_of "$1")" -n ip -4 -o addr show eth0 | sed 's/.*inet \([0-9.]*\).*/\1/'; }
 inside() { timeout 30 python3 "$root/tests/lib/agent-exec" "$STATE/run/s/$1/envd.sock" user "$2"; }
 inside_root() { timeout 30 python3 "$root/tests/lib/agent-exec" "$STATE/run/s/$1/envd.sock" root "$2"; }
-groups_left() { find /sys/fs/cgroup -mindepth 3 -maxdepth 3 -path '*/belljar-bjt/[0-9]*' -printf '%f\n' | sort -u | wc -l; }
-links_left() { ip -o link | grep -c ' bjtv[0-9]'; }
+groups_left() { find /sys/fs/cgroup -mindepth 3 -maxdepth 3 -path "*/belljar-$PREFIX/[0-9]*" -printf '%f\n' | sort -u | wc -l; }
+links_left() { ip -o link | grep -c " ${PREFIX}v[0-9]"; }
 loops_left() { losetup -n -O BACK-FILE -a | grep -c "^$STATE/"; }
-agents() { ps -eo uid= | awk '$1 >= 1500000000 && $1 < 1500000000 + 200 * 65536' | wc -l; }
+agents() { ps -eo uid= | awk -v from="$UIDS" '$1 >= from && $1 < from + 200 * 65536' | wc -l; }

@@ -8,6 +8,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/ns/ns_box.h"
+#include "engine/ns/ns_capture.h"
+#include "engine/ns/ns_disk.h"
 #include "engine/ns/ns_net.h"
 #include "engine/ns/ns_site.h"
 #include "os/os_file.h"
@@ -53,11 +55,20 @@ static void berth_remove(struct ns *n, const char *name)
     (void)file_remove_tree(n->host.berths, name);
 }
 
-/* Prototypes half made by a janitor that was killed: "empty-SIZE.PID". */
+/* Images that no sandbox stands on, and blanks half made by a janitor that was killed
+ * ("blank-SIZE.PID"). */
 static void image_remove(struct ns *n, const char *name)
 {
-    if (strchr(name, '.'))
-        (void)file_remove_tree(n->host.disks, name);
+    uint64_t number;
+    bool is_number = str_to_u64(str_of(name), UINT32_MAX, &number);
+    if (!is_number && str_starts(str_of(name), STR(NS_DISK_BLANK)) && !strchr(name, '.'))
+        return;
+    MAP_EACH(i, &n->boxes) {
+        const struct box *b = n->boxes.slots[i].value;
+        if (is_number && b->disk >= 0 && ns_disk_number(b->disk) == number)
+            return;
+    }
+    (void)file_remove_tree(n->host.disks, name);
 }
 
 static void group_remove(void *data, uint32_t slot)
@@ -113,7 +124,10 @@ int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
     uint32_t resolvers[NS_SITE_RESOLVERS];
     *n = (struct ns){ .loop = l, .ops = ops, .data = data, .lock = -1 };
     map_init(&n->boxes);
+    list_init(&n->captures);
     int r = ns_host_init(&n->host, config);
+    ns_workers_init(&n->workers, &n->host, l);
+    ns_layers_init(&n->layers, &n->host);
     if (r == 0)
         r = lock(n);
     if (r == 0)
@@ -122,8 +136,10 @@ int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
         r = ns_pool_init(&n->pool, &n->host, l);
     if (r < 0)
         return TRACE(r);
+    ns_layers_clean(&n->host);
     directories_each(n, n->host.sandboxes, directory_adopt);
     clean(n);
+    ns_captures_settle(n);
     ns_pool_fill(&n->pool, &config->typical, config->typical_disk);
     return 0;
 }
@@ -137,6 +153,9 @@ void ns_purge(struct ns *n)
 
 void ns_deinit(struct ns *n)
 {
+    ns_workers_deinit(&n->workers);
+    ns_captures_deinit(n);
+    ns_layers_deinit(&n->layers);
     MAP_EACH(i, &n->boxes) {
         struct box *b = n->boxes.slots[i].value;
         loop_fd_cancel(&b->pid_watch);

@@ -9,7 +9,9 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "engine/ns/ns_capture.h"
 #include "engine/ns/ns_child.h"
+#include "engine/ns/ns_disk.h"
 #include "engine/ns/ns_net.h"
 #include "engine/ns/ns_site.h"
 #include "gen/limits.h"
@@ -46,6 +48,40 @@ static const char *reason_of(const struct box *b)
     return u.oom_kills ? "oom" : "agent";
 }
 
+/* What an ended sandbox gives back when the works that use its disk have ended as well. */
+struct leaving {
+    struct ns *ns;
+    struct ns_work turn;
+    uint32_t slot;
+    uint64_t disk_bytes;
+    int disk, netns;
+};
+
+static void on_turn(struct ns_work *w, int status)
+{
+    (void)status;
+    struct leaving *g = w->data;
+    ns_pool_retire(&g->ns->pool, g->slot, g->disk, g->disk_bytes, g->netns);
+    free(g);
+}
+
+static bool leave_later(struct box *b)
+{
+    static const struct ns_work_ops ops = { .on_end = on_turn };
+    struct ns *n = b->ns;
+    struct leaving *g = ns_workers_have(&n->workers, b->slot) ? calloc(1, sizeof *g) : NULL;
+    if (!g)
+        return false;
+    *g = (struct leaving){ n,
+                           { .ops = &ops, .data = g, .slot = b->slot, .fd = -1 },
+                           b->slot,
+                           b->disk_bytes,
+                           TAKE_FD(b->disk),
+                           TAKE_FD(b->netns) };
+    ns_work_start(&n->workers, &g->turn);
+    return true;
+}
+
 /* Gives all it had back. The directory gets the slot's name again, so that one rename ends the
  * sandbox for everybody and the janitor finds the rest by the slot. */
 static void box_release(struct box *b)
@@ -55,7 +91,8 @@ static void box_release(struct box *b)
     (void)renameat(b->ns->host.sandboxes, b->id, b->ns->host.berths, name);
     if (!b->is_net_ours)
         fd_closep(&b->netns);
-    ns_pool_retire(&b->ns->pool, b->slot, TAKE_FD(b->disk), b->disk_bytes, TAKE_FD(b->netns));
+    if (!leave_later(b))
+        ns_pool_retire(&b->ns->pool, b->slot, TAKE_FD(b->disk), b->disk_bytes, TAKE_FD(b->netns));
 }
 
 static void on_pid(struct loop_fd *w, uint32_t events)
@@ -79,9 +116,12 @@ static void box_end(struct box *b)
     b->state = BOX_DYING;
     loop_timer_cancel(&b->deadline);
     loop_fd_cancel(&b->boot_watch);
+    ns_workers_cancel(&b->ns->workers, b->slot);
     (void)os_pidfd_signal(b->pidfd, SIGKILL);
-    if (b->is_frozen) /* the v1 freezer holds even the killed */
+    /* The v1 freezer holds even the killed; a capture thaws them at its end. */
+    if (b->is_frozen || ns_capture_holds(b))
         (void)cgroup_freeze(&b->ns->host.cgroups, b->slot, false);
+    b->is_frozen = false;
 }
 
 void ns_box_kill(struct box *b)
@@ -93,7 +133,9 @@ void ns_box_kill(struct box *b)
 
 int ns_box_freeze(struct box *b, bool frozen)
 {
-    int r = cgroup_freeze(&b->ns->host.cgroups, b->slot, frozen);
+    /* A capture thaws at its end as is_frozen says then. */
+    bool is_held = !frozen && ns_capture_holds(b);
+    int r = is_held ? 0 : cgroup_freeze(&b->ns->host.cgroups, b->slot, frozen);
     if (r == 0)
         b->is_frozen = frozen;
     return TRACE(r);
@@ -179,28 +221,53 @@ static void start_deinit(struct start *s)
     arena_deinit(&s->arena);
 }
 
-static int root_make(struct ns *n, const struct box *b, struct start *s)
+/* What a snapshot has changed hides what this host adds, and that what the template has. */
+static int lowers_open(struct ns *n, const struct start *s, struct overlay_spec *o)
 {
     char template[LIMIT_PATH_SIZE];
     const char *site;
+    int userns = s->berth.fds[BERTH_USERNS];
     if (!str_copy(s->spec->template, template, sizeof template))
         return RAISE(-ENAMETOOLONG);
     int r = ns_site_get(&n->host, template, &site);
-    if (r < 0)
-        return TRACE(r);
-    int userns = s->berth.fds[BERTH_USERNS];
-    CLEANUP(fd_closep) int top = mount_clone(AT_FDCWD, site, userns);
-    CLEANUP(fd_closep) int low = mount_clone(AT_FDCWD, template, userns);
-    CLEANUP(fd_closep) int disk = mount_clone(b->disk, "", userns);
-    if (top < 0 || low < 0 || disk < 0)
-        return TRACE(top < 0 ? top : low < 0 ? low : disk);
-    struct overlay_spec o = { .lowers = { top, low },
-                              .lower_count = 2,
-                              .disk = disk,
-                              .owner = ns_host_uid(&n->host, b->slot),
+    for (uint32_t i = 0; i < s->spec->layer_count && r >= 0; i++) {
+        int layer = ns_layer_get(&n->layers, s->spec->layers[i]);
+        r = layer < 0 ? layer : mount_clone(layer, "up", userns);
+        if (r >= 0)
+            o->lowers[o->lower_count++] = r;
+    }
+    const char *const paths[] = { site, template };
+    for (int i = 0; i < 2 && r >= 0; i++) {
+        r = mount_clone(AT_FDCWD, paths[i], userns);
+        if (r >= 0)
+            o->lowers[o->lower_count++] = r;
+    }
+    return r < 0 ? TRACE(r) : 0;
+}
+
+static int root_make(struct ns *n, const struct box *b, struct start *s)
+{
+    struct overlay_spec o = { .owner = ns_host_uid(&n->host, b->slot),
                               .attach = n->host.attach[0] ? n->host.attach : NULL };
-    s->root = mount_overlay(&o);
-    return s->root < 0 ? TRACE(s->root) : 0;
+    CLEANUP(fd_closep) int disk = mount_clone(b->disk, "", s->berth.fds[BERTH_USERNS]);
+    o.disk = disk;
+    int r = disk < 0 ? disk : lowers_open(n, s, &o);
+    if (r == 0)
+        r = s->root = mount_overlay(&o);
+    for (int i = 0; i < o.lower_count; i++)
+        fd_closep(&o.lowers[i]);
+    return r < 0 ? TRACE(r) : 0;
+}
+
+static int layers_check(struct ns *n, struct op *op, const struct box_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->layer_count; i++) {
+        int r = ns_layer_get(&n->layers, spec->layers[i]);
+        if (r < 0)
+            return op_fail(op, r == -ENOENT ? FAULT_NOT_FOUND : FAULT_CREATE_FAILED, -r,
+                           "opening layer " STR_FMT ": %s", STR_ARG(spec->layers[i]), strerror(-r));
+    }
+    return 0;
 }
 
 static void child_fill(const struct ns *n, const struct start *s, struct ns_child *c)
@@ -260,6 +327,7 @@ static int box_record(struct ns *n, struct box *b)
     if (dir < 0)
         return RAISE(-errno);
     struct ns_record r = { .pid = b->pid, .slot = b->slot, .disk_bytes = b->disk_bytes };
+    r.disk = ns_disk_number(b->disk);
     (void)str_copy(str_of(b->id), r.id, sizeof r.id);
     (void)str_copy(str_of(n->host.boot_id), r.boot_id, sizeof r.boot_id);
     int e = proc_start_time(b->pid, &r.start_ticks);
@@ -329,7 +397,10 @@ static struct box *box_new(struct ns *n, struct str id)
 static int start_steps(struct ns *n, struct op *op, struct box *b, struct start *s)
 {
     struct plan_spec spec = { NS_HOSTNAME, s->spec->limits.memory_bytes / 2, RUN_BYTES };
-    int r = b->disk = ns_pool_disk(&n->pool, s->spec->disk_bytes);
+    int r = layers_check(n, op, s->spec);
+    if (r < 0)
+        return r;
+    r = b->disk = ns_pool_disk(&n->pool, s->spec->disk_bytes);
     if (r < 0)
         return op_fail(op, FAULT_CREATE_FAILED, -r, "making its disk: %s", strerror(-r));
     r = root_make(n, b, s);
@@ -413,6 +484,9 @@ int ns_box_adopt(struct ns *n, const struct ns_record *r)
     b->disk_bytes = r->disk_bytes;
     b->pidfd = TAKE_FD(pidfd);
     b->netns = proc_namespace(r->pid, "net");
+    b->disk = ns_disk_adopt(&n->host, r->disk);
+    if (b->disk < 0)
+        log_warn("%s: its disk is not to be had: %s", b->id, strerror(-b->disk));
     b->is_frozen = cgroup_is_frozen(&n->host.cgroups, b->slot);
     b->state = BOX_RUNNING;
     int e = box_watch(b);

@@ -8,13 +8,16 @@
 #include "base/map.h"
 #include "base/op.h"
 #include "engine/ns/ns_host.h"
+#include "engine/ns/ns_layer.h"
 #include "engine/ns/ns_pool.h"
 #include "engine/ns/ns_record.h"
+#include "engine/ns/ns_worker.h"
 #include "loop/loop.h"
 
 enum box_state { BOX_BOOTING, BOX_RUNNING, BOX_DYING };
 
 struct ns;
+struct capture;
 struct box {
     struct ns *ns;
     char id[NS_ID_SIZE];
@@ -39,11 +42,16 @@ struct box_ops {
     /* It has ended and is cleaned up; `reason` "oom", "agent" or "killed". It is freed afterwards.
      */
     void (*on_gone)(void *data, struct box *b, const char *reason);
+    /* Its layer can be used, or `status` says why there is none. */
+    void (*on_captured)(void *data, struct capture *c, int status);
 };
 
 struct ns {
     struct ns_host host;
     struct ns_pool pool;
+    struct ns_workers workers;
+    struct ns_layers layers;
+    struct list captures; /* struct capture, see ns_capture.h */
     struct loop *loop;
     struct map boxes; /* by id */
     int lock;         /* held while this engine lives */
@@ -54,6 +62,8 @@ struct ns {
 struct box_spec {
     struct str id, template, boot;
     struct cgroup_limits limits;
+    struct str layers[LIMIT_LAYERS]; /* above the template, topmost first */
+    uint32_t layer_count;
     uint64_t disk_bytes;
     bool internet;
 };

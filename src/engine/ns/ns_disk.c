@@ -2,14 +2,18 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "os/os_ext4.h"
 #include "os/os_file.h"
 #include "os/os_loopdev.h"
 #include "os/os_mount.h"
@@ -20,13 +24,14 @@
 
 static int mkfs_run(const char *image)
 {
-    /* No journal: after a crash of the host a sandbox is gone anyway. No reserved blocks: root
+    /* No journal: after a crash of the host a running sandbox is gone anyway, and a paused one was
+     * synced while it stood still. No reserved blocks: root
      * inside is a tenant too. Inode tables are not written out: the image stays sparse. */
     char *const argv[] = { "mkfs.ext4",
                            "-q",
                            "-F",
                            "-O",
-                           "^has_journal,^resize_inode",
+                           "^has_journal,^resize_inode," EXT4_FEATURES,
                            "-E",
                            "lazy_itable_init=1,nodiscard",
                            "-m",
@@ -51,17 +56,20 @@ static int mkfs_run(const char *image)
     return RAISE(-EIO);
 }
 
+/* Direct I/O: the sandbox's file system caches already; a second copy of each page in the image's
+ * cache would be charged to nobody. */
 static int image_mount(int image)
 {
     int number;
-    CLEANUP(fd_closep) int device = loopdev_attach(image, &number);
+    CLEANUP(fd_closep) int device = loopdev_attach(image, LOOPDEV_DIRECT, &number);
     if (device < 0)
         return TRACE(device);
     char path[32];
     (void)snprintf(path, sizeof path, "/dev/loop%d", number);
-    const char *const options[] = {
-        "source", path, "discard", NULL, "init_itable", "0", NULL, NULL
-    };
+    /* nobarrier: nothing that happens inside waits for the host's disk. Who wants the image to be
+     * durable syncs the file system, then the image (ns_disk_sync). */
+    const char *const options[] = { "source", path,        "discard", NULL, "init_itable",
+                                    "0",      "nobarrier", NULL,      NULL, NULL };
     return TRACE(mount_new("ext4", options, OS_MOUNT_ATTR_NODEV));
 }
 
@@ -75,7 +83,7 @@ static int tree_make(int disk)
 static int prototype_open(const struct ns_host *h, uint64_t size)
 {
     char name[64], path[512], made[560];
-    (void)snprintf(name, sizeof name, "empty-%llu", (unsigned long long)size);
+    (void)snprintf(name, sizeof name, NS_DISK_BLANK "%llu", (unsigned long long)size);
     int fd = openat(h->disks, name, O_RDWR | O_CLOEXEC);
     if (fd >= 0 || errno != ENOENT)
         return fd < 0 ? RAISE(-errno) : fd;
@@ -101,6 +109,20 @@ static int prototype_open(const struct ns_host *h, uint64_t size)
     return TAKE_FD(image);
 }
 
+static int image_name(const struct ns_host *h, int image, int disk)
+{
+    char path[32], name[16];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", image);
+    (void)snprintf(name, sizeof name, "%u", ns_disk_number(disk));
+    for (int tries = 0; tries < 2; tries++) {
+        if (linkat(AT_FDCWD, path, h->disks, name, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
+        if (errno == EEXIST) /* of a device that is gone: this one has its number */
+            (void)unlinkat(h->disks, name, 0);
+    }
+    return RAISE(-errno);
+}
+
 int ns_disk_make(const struct ns_host *h, uint64_t size)
 {
     CLEANUP(fd_closep) int prototype = prototype_open(h, size);
@@ -110,8 +132,65 @@ int ns_disk_make(const struct ns_host *h, uint64_t size)
     int image = openat(h->disks, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (image < 0)
         return RAISE(-errno);
-    int r = file_copy_sparse(prototype, image);
-    return r < 0 ? TRACE(r) : TRACE(image_mount(image));
+    int r = file_copy_sparse(prototype, image, NULL, NULL);
+    CLEANUP(fd_closep) int disk = r < 0 ? r : image_mount(image);
+    if (disk < 0)
+        return TRACE(disk);
+    r = image_name(h, image, disk);
+    return r < 0 ? TRACE(r) : TAKE_FD(disk);
+}
+
+int ns_disk_adopt(const struct ns_host *h, uint32_t number)
+{
+    char name[16], path[32];
+    (void)snprintf(name, sizeof name, "%u", number);
+    (void)snprintf(path, sizeof path, "/dev/loop%u", number);
+    CLEANUP(fd_closep) int image = openat(h->disks, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (image < 0)
+        return RAISE(-errno);
+    if (!loopdev_is_of((int)number, image))
+        return RAISE(-ESTALE);
+    /* The kernel finds the mounted file system again and asks for no options. */
+    const char *const options[] = { "source", path, NULL, NULL };
+    CLEANUP(fd_closep) int disk = mount_new("ext4", options, OS_MOUNT_ATTR_NODEV);
+    CLEANUP(fd_closep) int root = disk < 0 ? disk : ns_disk_root(disk);
+    if (root < 0)
+        return TRACE(root);
+    if (!loopdev_is_of((int)number, image)) /* the sandbox ended, its device was given again */
+        return RAISE(-ESTALE);
+    if (ioctl(root, FITHAW, 0) == 0)
+        log_info("disk %u was left frozen", number);
+    return TAKE_FD(disk);
+}
+
+void ns_disk_drop(const struct ns_host *h, int *disk)
+{
+    char name[16];
+    if (*disk < 0)
+        return;
+    (void)snprintf(name, sizeof name, "%u", ns_disk_number(*disk));
+    (void)unlinkat(h->disks, name, 0);
+    fd_closep(disk);
+}
+
+uint32_t ns_disk_number(int disk)
+{
+    struct stat st = { 0 };
+    return fstat(disk, &st) == 0 ? minor(st.st_dev) : UINT32_MAX;
+}
+
+int ns_disk_image(const struct ns_host *h, int disk)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "%u", ns_disk_number(disk));
+    int fd = openat(h->disks, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? RAISE(-errno) : fd;
+}
+
+int ns_disk_root(int disk)
+{
+    int fd = openat(disk, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? RAISE(-errno) : fd;
 }
 
 int ns_disk_usage(int disk, uint64_t *used, uint64_t *total)

@@ -1,19 +1,36 @@
 /* A sandbox's writable layer: an ext4 image of its own, so that a full disk is its own trouble
  * only.
  *
- * A disk is the descriptor of a detached mount that holds the directories `up` and `work`. The
- * image has no name and the loop device lets go by itself: when the last holder of the mount is
- * gone (the engine's descriptor, the sandbox's overlay), nothing is left to clean up, whoever was
- * killed. */
+ * A disk is the descriptor of a detached mount that holds the directories `up` and `work`. The loop
+ * device lets go by itself when the last holder of the mount is gone (the engine's descriptor, the
+ * sandbox's overlay). The image is STATE/disks/N, N the number of its device, which the mount tells
+ * (st_dev): so a disk is found by its descriptor, and again by the next engine. A name goes before
+ * its device does; one that is left behind is stale and is replaced or, at start, removed. */
 #pragma once
 
 #include <stdint.h>
 
 #include "engine/ns/ns_host.h"
 
+#define NS_DISK_BLANK "blank-" /* STATE/disks/blank-SIZE: formatted once, copied for each disk */
+
 /* A new, empty disk of `size` bytes. Its descriptor or a negative errno. Takes 1-2 ms, the first of
  * a size longer (mkfs). */
 int ns_disk_make(const struct ns_host *h, uint64_t size);
+
+/* The disk that device `number` has mounted already: another descriptor of it, of a sandbox whose
+ * engine died. A file system freeze that engine left is undone. */
+int ns_disk_adopt(const struct ns_host *h, uint32_t number);
+
+/* Gives a disk up: its name, then the descriptor. */
+void ns_disk_drop(const struct ns_host *h, int *disk);
+
+/* N of STATE/disks/N; 0 is a good number. */
+uint32_t ns_disk_number(int disk);
+/* Opens its image for reading. A descriptor or a negative errno. */
+int ns_disk_image(const struct ns_host *h, int disk);
+/* A descriptor of its root for ioctl(2), which a mount's own does not take. */
+int ns_disk_root(int disk);
 
 /* Empties a used disk for the next tenant. 0; -EFBIG when that is more work than a new one;
  * another negative errno when it cannot be trusted. Then close it. */

@@ -40,6 +40,10 @@ static int directories_open(struct ns_host *h)
     if (r >= 0)
         r = h->disks = directory(h->state, "disks", 0700);
     if (r >= 0)
+        r = h->layers = directory(h->state, "layers", 0700);
+    if (r >= 0)
+        r = h->kept = directory(h->state, "kept", 0700);
+    if (r >= 0)
         r = file_mkdir(h->state, "site", 0700);
     return r < 0 ? TRACE(r) : 0;
 }
@@ -93,9 +97,14 @@ static int overlay_choose(struct ns_host *h)
 
 int ns_host_init(struct ns_host *h, const struct engine_config *config)
 {
-    *h = (struct ns_host){
-        .config = config, .state = -1, .sandboxes = -1, .berths = -1, .disks = -1, .netns = -1
-    };
+    *h = (struct ns_host){ .config = config,
+                           .state = -1,
+                           .sandboxes = -1,
+                           .berths = -1,
+                           .disks = -1,
+                           .layers = -1,
+                           .kept = -1,
+                           .netns = -1 };
     plan_probe(h);
     int r = network_parse(h);
     if (r == 0)
@@ -126,5 +135,18 @@ void ns_host_deinit(struct ns_host *h)
     fd_closep(&h->sandboxes);
     fd_closep(&h->berths);
     fd_closep(&h->disks);
+    fd_closep(&h->layers);
+    fd_closep(&h->kept);
     fd_closep(&h->netns);
+}
+
+int ns_host_fds(const struct ns_host *h, int out[NS_HOST_FDS])
+{
+    const int own[] = { h->state, h->sandboxes, h->berths, h->disks, h->layers, h->kept, h->netns };
+    int count = 0;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        out[count++] = own[i];
+    for (int i = 0; i < h->cgroups.count; i++)
+        out[count++] = h->cgroups.trees[i].dir;
+    return count;
 }

@@ -22,7 +22,9 @@ struct ns_host {
     int state;        /* STATE */
     int sandboxes;    /* STATE/run/s: one directory a sandbox: envd.sock host.sock record */
     int berths;       /* STATE/run/b: the same, named by slot, before a sandbox has them */
-    int disks;        /* STATE/disks */
+    int disks;        /* STATE/disks: images in use, see ns_disk.h */
+    int layers;       /* STATE/layers: images of snapshots, see ns_layer.h */
+    int kept;         /* STATE/kept: disks of sandboxes without a process, by id */
     int netns;        /* the host's own network namespace */
     char boot_id[PROC_BOOT_ID_SIZE];
     char attach[256]; /* overlays by path: where parts are attached; "" = by descriptor */
@@ -31,6 +33,10 @@ struct ns_host {
 /* Opens and makes all of the above. 0 or a negative errno. */
 int ns_host_init(struct ns_host *h, const struct engine_config *config);
 void ns_host_deinit(struct ns_host *h);
+
+/* Its descriptors, for a process that keeps only these. Returns how many. */
+#define NS_HOST_FDS (7 + CGROUP_TREES)
+int ns_host_fds(const struct ns_host *h, int out[NS_HOST_FDS]);
 
 static inline uint32_t ns_host_uid(const struct ns_host *h, uint32_t slot)
 {

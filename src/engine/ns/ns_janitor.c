@@ -120,13 +120,16 @@ static void do_retire(struct janitor *j, const struct msg *m, int *fds, int coun
     (void)msg_get_u64(m, JK_HAS, &has);
     (void)msg_get_u64(m, JK_REMAKE, &r->remake);
     int at = 0;
-    CLEANUP(fd_closep) int disk = -1;
+    int disk = -1;
     CLEANUP(fd_closep) int net = -1;
     if ((has & JANITOR_HAS_DISK) && at < count)
         disk = TAKE_FD(fds[at++]);
     if ((has & JANITOR_HAS_NET) && at < count)
         net = TAKE_FD(fds[at++]);
     r->status = clear(j, (uint32_t)r->slot);
+    if (r->status == 0 && (r->remake & JANITOR_HAS_DISK) && disk >= 0 && ns_disk_wipe(disk) == 0)
+        r->disk = TAKE_FD(disk);
+    ns_disk_drop(&j->host, &disk);
     if (r->status < 0) {
         log_warn("slot %u: cannot be cleared: %s", (unsigned)r->slot, strerror(-r->status));
         return;
@@ -136,8 +139,6 @@ static void do_retire(struct janitor *j, const struct msg *m, int *fds, int coun
         int e = ns_berth_make(&j->host, (uint32_t)r->slot, TAKE_FD(net), &l, &r->berth);
         r->has_berth = e == 0;
     }
-    if ((r->remake & JANITOR_HAS_DISK) && disk >= 0 && ns_disk_wipe(disk) == 0)
-        r->disk = TAKE_FD(disk);
 }
 
 static void on_message(struct link *k, const struct msg *m, int *fds, int count)
@@ -179,29 +180,6 @@ static _Noreturn void run(const struct ns_host *h, int fd)
     _exit(r < 0 ? 1 : 0);
 }
 
-/* The copy keeps only what it needs: a sandbox's descriptors held here as well would keep disks and
- * networks alive. */
-static void close_others(const struct ns_host *h, int fd)
-{
-    int keep[6 + CGROUP_TREES] = { fd, h->state, h->sandboxes, h->berths, h->disks, h->netns };
-    int count = 6;
-    for (int i = 0; i < h->cgroups.count; i++)
-        keep[count++] = h->cgroups.trees[i].dir;
-    unsigned from = 3;
-    for (;;) {
-        int next = -1; /* the lowest kept one at or above `from` */
-        for (int i = 0; i < count; i++)
-            if (keep[i] >= (int)from && (next < 0 || keep[i] < next))
-                next = keep[i];
-        if (next < 0)
-            break;
-        if ((unsigned)next > from)
-            (void)os_close_range(from, (unsigned)next - 1);
-        from = (unsigned)next + 1;
-    }
-    (void)os_close_range(from, ~0u);
-}
-
 int ns_janitor_start(const struct ns_host *h)
 {
     int pair[2];
@@ -209,7 +187,9 @@ int ns_janitor_start(const struct ns_host *h)
         return RAISE(-errno);
     pid_t pid = fork();
     if (pid == 0) {
-        close_others(h, pair[1]);
+        int keep[NS_HOST_FDS + 1] = { pair[1] };
+        /* A sandbox's descriptors held here as well would keep disks and networks alive. */
+        proc_close_others(keep, 1 + ns_host_fds(h, keep + 1));
         run(h, pair[1]);
     }
     (void)close(pair[1]);

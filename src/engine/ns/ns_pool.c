@@ -88,9 +88,12 @@ static void on_message(struct link *k, const struct msg *m, int *fds, int count)
     if (slot >= p->host->config->slots)
         return;
     int at = 0;
-    if ((has & JANITOR_HAS_DISK) && at < count && size == p->disk_size &&
-        p->disk_count < p->cap * 2)
-        p->disks[p->disk_count++] = TAKE_FD(fds[at]);
+    if ((has & JANITOR_HAS_DISK) && at < count) {
+        if (size == p->disk_size && p->disk_count < p->cap * 2)
+            p->disks[p->disk_count++] = TAKE_FD(fds[at]);
+        else
+            ns_disk_drop(p->host, &fds[at]);
+    }
     at += has & JANITOR_HAS_DISK ? 1 : 0;
     uint64_t remake = 0;
     (void)msg_get_u64(m, JK_REMAKE, &remake);
@@ -157,6 +160,12 @@ int ns_pool_init(struct ns_pool *p, const struct ns_host *h, struct loop *l)
     return TRACE(janitor_open(p));
 }
 
+static void disks_drop(struct ns_pool *p)
+{
+    while (p->disk_count)
+        ns_disk_drop(p->host, &p->disks[--p->disk_count]);
+}
+
 void ns_pool_empty(struct ns_pool *p)
 {
     loop_timer_cancel(&p->restart);
@@ -166,8 +175,7 @@ void ns_pool_empty(struct ns_pool *p)
         berth_deinit(b);
         (void)ns_berth_clear(p->host, b->slot);
     }
-    while (p->disk_count)
-        fd_closep(&p->disks[--p->disk_count]);
+    disks_drop(p);
     memset(p->slots, SLOT_FREE, p->host->config->slots);
 }
 
@@ -232,8 +240,7 @@ static void disk_size_learn(struct ns_pool *p, uint64_t size)
         return;
     p->other_sizes = 0;
     p->disk_size = size;
-    while (p->disk_count)
-        fd_closep(&p->disks[--p->disk_count]);
+    disks_drop(p);
 }
 
 int ns_pool_disk(struct ns_pool *p, uint64_t size)
@@ -245,9 +252,8 @@ int ns_pool_disk(struct ns_pool *p, uint64_t size)
     return TRACE(disk);
 }
 
-void ns_pool_retire(struct ns_pool *p, uint32_t slot, int disk_, uint64_t disk_size, int netns_)
+void ns_pool_retire(struct ns_pool *p, uint32_t slot, int disk, uint64_t disk_size, int netns_)
 {
-    CLEANUP(fd_closep) int disk = disk_;
     CLEANUP(fd_closep) int netns = netns_;
     int fds[2], count = 0;
     uint64_t has = 0;
@@ -272,8 +278,11 @@ void ns_pool_retire(struct ns_pool *p, uint32_t slot, int disk_, uint64_t disk_s
     msg_u64(&p->out, JK_REMAKE, remake);
     limits_put(p);
     msg_end(&p->out);
-    if (link_send(&p->janitor, &p->out, fds, count) < 0)
+    if (link_send(&p->janitor, &p->out, fds, count) < 0) {
+        ns_disk_drop(p->host, &disk);
         return; /* no janitor: the next one is told of the slot */
+    }
+    fd_closep(&disk);
     p->making_berths += remake & JANITOR_HAS_BERTH ? 1 : 0;
     p->making_disks += remake & JANITOR_HAS_DISK ? 1 : 0;
 }

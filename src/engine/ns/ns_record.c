@@ -12,10 +12,11 @@
 int ns_record_save(int dir, const struct ns_record *r)
 {
     char text[TEXT_SIZE];
-    int n = snprintf(text, sizeof text,
-                     "id=%s\npid=%d\nstart=%llu\nboot_id=%s\nslot=%u\ndisk=%llu\nwhole=1\n", r->id,
-                     (int)r->pid, (unsigned long long)r->start_ticks, r->boot_id, r->slot,
-                     (unsigned long long)r->disk_bytes);
+    int n =
+        snprintf(text, sizeof text,
+                 "id=%s\npid=%d\nstart=%llu\nboot_id=%s\nslot=%u\nloop=%u\ndisk=%llu\nwhole=1\n",
+                 r->id, (int)r->pid, (unsigned long long)r->start_ticks, r->boot_id, r->slot,
+                 r->disk, (unsigned long long)r->disk_bytes);
     if (n < 0 || (size_t)n >= sizeof text)
         return RAISE(-EMSGSIZE);
     /* No rename: a record cut short lacks "whole", and its sandbox has not been let go. */
@@ -37,7 +38,7 @@ int ns_record_load(int dir, struct ns_record *r)
         return (int)n;
     struct str rest = str_make(text, (size_t)n), line, key, value;
     bool ok = true, whole = false;
-    uint64_t pid = 0, slot = 0, flag = 0;
+    uint64_t pid = 0, slot = 0, disk = 0, flag = 0;
     while (rest.n && ok) {
         (void)str_cut(rest, '\n', &line, &rest);
         if (!str_cut(line, '=', &key, &value))
@@ -52,6 +53,8 @@ int ns_record_load(int dir, struct ns_record *r)
             ok = str_copy(value, r->boot_id, sizeof r->boot_id);
         else if (str_eq(key, STR("slot")))
             ok = str_to_u64(value, UINT32_MAX, &slot);
+        else if (str_eq(key, STR("loop")))
+            ok = str_to_u64(value, UINT32_MAX, &disk);
         else if (str_eq(key, STR("disk")))
             ok = str_to_u64(value, UINT64_MAX, &r->disk_bytes);
         else if (str_eq(key, STR("whole")))
@@ -61,5 +64,6 @@ int ns_record_load(int dir, struct ns_record *r)
     }
     r->pid = (pid_t)pid;
     r->slot = (uint32_t)slot;
+    r->disk = (uint32_t)disk;
     return ok && whole && r->pid > 1 ? 0 : -EBADMSG;
 }

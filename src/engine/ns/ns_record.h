@@ -16,6 +16,7 @@ struct ns_record {
     uint64_t start_ticks; /* of pid 1, in the host's count */
     char boot_id[PROC_BOOT_ID_SIZE];
     uint32_t slot;
+    uint32_t disk; /* number of its disk */
     uint64_t disk_bytes;
     bool ready; /* the agent has said that it is initialised */
 };
