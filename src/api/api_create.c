@@ -41,9 +41,10 @@ static int read_lifecycle(struct op *op, const json_t *body, struct sandbox_spec
         api_field_bool(op, body, "autoPauseMemory", &memory) < 0)
         return -EINVAL;
     if (r == 1) {
-        r = api_field_bool(op, resume, "enabled", &spec->auto_resume);
+        r = json_get_bool(resume, "enabled", &spec->auto_resume);
         if (r <= 0)
-            return r < 0 ? r : api_invalid(op, "autoResume.enabled is missing");
+            return api_invalid(op, "autoResume.enabled %s",
+                               r < 0 ? "must be true or false" : "is missing");
     }
     if (memory)
         return 0;

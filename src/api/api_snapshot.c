@@ -96,7 +96,7 @@ void api_snapshot_create(struct api_call *c) { api_take_body(c, true, take_snaps
 
 /* -- list -- */
 
-struct listing {
+struct snapshot_page {
     struct store_page page;
     char source[33], template_id[TEMPLATE_NAME_SIZE], before_id[64];
     struct template_ref ref;
@@ -108,7 +108,7 @@ struct listing {
     bool has_more;
 };
 
-static int read_token(struct op *op, struct str value, struct listing *l)
+static int read_token(struct op *op, struct str value, struct snapshot_page *l)
 {
     struct str time, id;
     bool good = value.n > 1 && value.p[0] == 's' && str_cut(str_skip(value, 1), '.', &time, &id) &&
@@ -120,7 +120,7 @@ static int read_token(struct op *op, struct str value, struct listing *l)
     return 0;
 }
 
-static int read_filter(struct api_call *c, struct str name, struct str value, struct listing *l)
+static int read_filter(struct api_call *c, struct str name, struct str value, struct snapshot_page *l)
 {
     struct templates in = fleet_templates(c->api->spec.fleet);
     if (str_eq(name, STR("limit")))
@@ -144,7 +144,7 @@ static int read_filter(struct api_call *c, struct str name, struct str value, st
     return 0;
 }
 
-static int read_query(struct api_call *c, struct listing *l)
+static int read_query(struct api_call *c, struct snapshot_page *l)
 {
     struct str rest = c->query, n, v, name, value;
     int r = 0;
@@ -158,7 +158,7 @@ static int read_query(struct api_call *c, struct listing *l)
 
 static int put_row(void *data, const struct store_build *b)
 {
-    struct listing *l = data;
+    struct snapshot_page *l = data;
     l->has_more = l->rows == l->limit;
     if (l->has_more)
         return 1;
@@ -172,7 +172,7 @@ static int put_row(void *data, const struct store_build *b)
 
 void api_snapshot_list(struct api_call *c)
 {
-    struct listing l = { .page = { .kind = "snapshot", .before_us = INT64_MAX },
+    struct snapshot_page l = { .page = { .kind = "snapshot", .before_us = INT64_MAX },
                          .b = &c->api->out,
                          .limit = LIMIT_LIST_PAGE };
     char fields[128] = "";

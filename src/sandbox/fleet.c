@@ -93,6 +93,7 @@ static void sandbox_free(struct sandbox *s)
     route_change_cancel(&s->change);
     loop_timer_cancel(&s->clock);
     metrics_deinit(&s->metrics);
+    listing_leave(&s->fleet->listing, s);
     layers_release(&s->fleet->layers, s->spec.template.layers);
     sandbox_spec_deinit(&s->spec);
     for (size_t i = 0; i < sizeof s->view / sizeof *s->view; i++)
@@ -114,54 +115,10 @@ static void on_finish(struct loop_task *t)
 
 /* -- indexes -- */
 
-/* Order of (started_us, id): time up, then id down. */
-static int compare(const struct sandbox *s, int64_t started_us, struct str id)
+const struct listing_rows *fleet_rows(struct fleet *f, const json_t *metadata,
+                                      const char *template_id, bool *is_exact)
 {
-    if (s->started_us != started_us)
-        return s->started_us < started_us ? -1 : 1;
-    struct str own = str_of(s->id);
-    int c = memcmp(own.p, id.p ? id.p : "", own.n < id.n ? own.n : id.n);
-    if (c == 0)
-        c = own.n < id.n ? -1 : own.n > id.n;
-    return -c;
-}
-
-uint32_t fleet_lower_bound(const struct fleet *f, int64_t started_us, struct str id)
-{
-    uint32_t low = 0, high = f->order_len;
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (compare(f->order[mid], started_us, id) < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-void fleet_order_add(struct fleet *f, struct sandbox *s)
-{
-    /* fleet_add has made the room; new runs begin now, so this is the end of the array */
-    uint32_t at = fleet_lower_bound(f, s->started_us, str_of(s->id));
-    assert(f->order_len < f->order_cap);
-    memmove(f->order + at + 1, f->order + at, (f->order_len - at) * sizeof *f->order);
-    f->order[at] = s;
-    f->order_len++;
-}
-
-void fleet_order_remove(struct fleet *f, struct sandbox *s)
-{
-    uint32_t at = fleet_lower_bound(f, s->started_us, str_of(s->id));
-    if (at >= f->order_len || f->order[at] != s)
-        return;
-    f->order_len--;
-    memmove(f->order + at, f->order + at + 1, (f->order_len - at) * sizeof *f->order);
-}
-
-uint32_t fleet_visible(const struct fleet *f, struct sandbox *const **out)
-{
-    *out = f->order;
-    return f->order_len;
+    return listing_find(&f->listing, metadata, template_id, is_exact);
 }
 
 struct sandbox *fleet_find(const struct fleet *f, struct str id)
@@ -172,14 +129,6 @@ struct sandbox *fleet_find(const struct fleet *f, struct str id)
 
 struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *spec)
 {
-    if (f->by_id.len >= f->order_cap) {
-        uint32_t cap = f->order_cap ? f->order_cap * 2 : 64;
-        struct sandbox **grown = realloc(f->order, cap * sizeof *grown);
-        if (!grown)
-            return NULL;
-        f->order = grown;
-        f->order_cap = cap;
-    }
     struct sandbox *s = calloc(1, sizeof *s);
     bool holds = s && layers_hold(&f->layers, spec->template.layers);
     if (!holds || !str_copy(str_of(id), s->id, sizeof s->id) ||
@@ -191,9 +140,14 @@ struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *
     }
     s->fleet = f;
     s->spec = *spec;
+    if (!listing_join(&f->listing, s)) {
+        (void)map_remove(&f->by_id, str_of(s->id));
+        layers_release(&f->layers, spec->template.layers);
+        free(s);
+        return NULL;
+    }
     *spec = (struct sandbox_spec){ 0 };
     s->run_timeout_s = s->spec.timeout_s;
-    s->metadata_bits = sandbox_spec_bits(s->spec.metadata);
     list_init(&s->waits);
     list_init(&s->node);
     identity_make_token(f->seed, IDENTITY_ENVD, str_of(s->id), s->envd_token);
@@ -207,6 +161,7 @@ void fleet_drop(struct fleet *f, struct sandbox *s)
         f->parked_count--;
     s->state = LIFE_GONE;
     (void)map_remove(&f->by_id, str_of(s->id));
+    listing_leave(&f->listing, s);
     loop_timer_cancel(&s->clock);
     engine_call_cancel(&s->call);
     engine_call_cancel(&s->stats);
@@ -220,7 +175,7 @@ struct fleet_counts fleet_count(const struct fleet *f)
 {
     return (struct fleet_counts){ .known = f->by_id.len,
                                   .counted = f->counted,
-                                  .running = f->running,
+                                  .running = f->listing.all.running,
                                   .edges = route_link_edges(f->routes),
                                   .has_engine = engine_link_is_up(f->engine) };
 }
@@ -333,8 +288,8 @@ static void on_exited(void *data, struct str id, struct str reason)
 static void on_edge(void *data, struct route_peer *peer)
 {
     struct fleet *f = data;
-    for (uint32_t i = 0; i < f->order_len; i++) {
-        fleet_put_route(f->order[i], route_link_begin(f->routes, ROUTE_SET));
+    for (uint32_t i = 0; i < f->listing.all.len; i++) {
+        fleet_put_route(f->listing.all.at[i], route_link_begin(f->routes, ROUTE_SET));
         route_link_tell(f->routes, peer);
     }
 }
@@ -363,9 +318,7 @@ static int load_one(void *data, const struct store_sandbox *r)
     s->has_lost_memory = r->has_lost_memory;
     s->state = state;
     f->counted += life_is_counted(state);
-    f->running += life_is_visible(state) && !life_is_paused(state);
-    if (life_is_visible(state))
-        fleet_order_add(f, s);
+    listing_update(&f->listing, s);
     return 0;
 }
 
@@ -394,7 +347,7 @@ static int fleet_start(struct op *op, struct fleet *f)
         return op_fail(op, FAULT_HOST, EIO, "the journal cannot be read");
     MAP_EACH(i, &f->by_id)
         (void)fleet_step(f, f->by_id.slots[i].value, LIFE_DO_LOADED, NULL);
-    log_info("%u sandboxes in the journal, %u running", f->by_id.len, f->running);
+    log_info("%u sandboxes in the journal, %u running", f->by_id.len, f->listing.all.running);
     int r = fleet_stats_start(f);
     return r < 0 ? r : loop_timer_start(l, &f->tidy, TIDY_MS);
 }
@@ -412,6 +365,7 @@ int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out)
     list_init(&f->answers);
     list_init(&f->wakes);
     list_init(&f->captures);
+    listing_init(&f->listing);
     layers_init(&f->layers, on_layer_free, f);
     buf_init(&f->scratch, 0);
     f->finish = (struct loop_task){ .fn = on_finish, .data = f };
@@ -444,6 +398,6 @@ void fleet_free(struct fleet *f)
     layers_deinit(&f->layers);
     route_link_free(f->routes);
     buf_deinit(&f->scratch);
-    free(f->order);
+    listing_deinit(&f->listing);
     free(f);
 }

@@ -63,11 +63,10 @@ int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, co
  * is clamped to the longest life. -ERANGE with INVALID: that has been reached already. */
 int fleet_set_end(struct fleet *f, struct op *op, struct sandbox *s, int64_t end_us);
 
-/* The visible sandboxes by startedAt, oldest first; equal ones by id, from z to a, so that walking
- * backwards gives the order of lists (core.md 2.3). Valid until the loop goes on. */
-uint32_t fleet_visible(const struct fleet *f, struct sandbox *const **out);
-/* Index of the first one whose (started_us, id) is not before the given one in that order. */
-uint32_t fleet_lower_bound(const struct fleet *f, int64_t started_us, struct str id);
+/* The visible sandboxes that a list has to look at, as listing_find; valid until the loop goes on.
+ */
+const struct listing_rows *fleet_rows(struct fleet *f, const json_t *metadata,
+                                      const char *template_id, bool *is_exact);
 
 struct fleet_counts {
     uint32_t known, counted, running; /* all; using a place; reported as running */

@@ -11,9 +11,8 @@ struct fleet {
     struct engine_link *engine;
     struct route_link *routes;
     struct map by_id;
-    struct sandbox **order; /* visible ones, as fleet_visible says */
-    uint32_t order_len, order_cap;
-    uint32_t counted, running, parked_count;
+    struct listing listing;
+    uint32_t counted, parked_count;
     struct layers layers;
     struct list captures;    /* struct capture */
     struct list parked;      /* sandboxes that wait for the engine before they begin */
@@ -22,7 +21,7 @@ struct fleet {
     struct list wakes;       /* requests of edges, fleet_wake.c */
     struct loop_task finish; /* calls `answers`, then frees `dead` */
     struct loop_timer tidy, stats;
-    uint32_t stats_next; /* index in `order` of the one sampled last */
+    uint32_t stats_next; /* index in the listing of the one sampled last */
     struct buf scratch;
 };
 
@@ -36,8 +35,6 @@ int fleet_step(struct fleet *f, struct sandbox *s, enum life_event event, const 
 struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *spec);
 /* Out of every index; freed at the end of the round. */
 void fleet_drop(struct fleet *f, struct sandbox *s);
-void fleet_order_add(struct fleet *f, struct sandbox *s);
-void fleet_order_remove(struct fleet *f, struct sandbox *s);
 
 void fleet_wait_add(struct sandbox *s, struct sandbox_wait *w, int64_t deadline_ms);
 /* Everybody who waits for `s` hears, at the end of the round. */

@@ -41,10 +41,11 @@ static void on_tick(struct loop_timer *t)
 {
     struct fleet *f = t->data;
     int64_t now = loop_now_ms(f->spec.loop);
-    uint32_t share = f->order_len * TICK_MS / STATS_MS + 1;
-    for (uint32_t i = 0; engine_link_is_up(f->engine) && i < share && f->order_len; i++) {
-        f->stats_next = f->stats_next + 1 < f->order_len ? f->stats_next + 1 : 0;
-        struct sandbox *s = f->order[f->stats_next];
+    const struct listing_rows *all = &f->listing.all;
+    uint32_t share = all->len * TICK_MS / STATS_MS + 1;
+    for (uint32_t i = 0; engine_link_is_up(f->engine) && i < share && all->len; i++) {
+        f->stats_next = f->stats_next + 1 < all->len ? f->stats_next + 1 : 0;
+        struct sandbox *s = all->at[f->stats_next];
         if (s->state == LIFE_RUNNING && !s->stats.link &&
             (s->stats_asked_ms == 0 || now - s->stats_asked_ms >= STATS_MS))
             ask(f, s);

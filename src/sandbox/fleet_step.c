@@ -122,10 +122,10 @@ static void begin_run(struct sandbox *s)
 {
     int64_t now = clock_wall_us();
     s->has_lost_memory = false;
-    fleet_order_remove(s->fleet, s);
+    listing_remove(&s->fleet->listing, s);
     s->started_us = now;
     s->end_us = now + s->run_timeout_s * 1000000;
-    fleet_order_add(s->fleet, s);
+    listing_update(&s->fleet->listing, s);
 }
 
 static void rest(struct sandbox *s)
@@ -220,11 +220,10 @@ static void act(struct sandbox *s, enum life_action action, const struct fault *
 static void set_state(struct fleet *f, struct sandbox *s, enum life_state next)
 {
     f->counted += (uint32_t)life_is_counted(next) - (uint32_t)life_is_counted(s->state);
-    bool was = life_is_visible(s->state) && !life_is_paused(s->state);
-    f->running += (uint32_t)(life_is_visible(next) && !life_is_paused(next)) - (uint32_t)was;
     s->state = next;
-    if (!life_is_visible(next))
-        fleet_order_remove(f, s);
+    /* the first run is listed when it begins, and has a startedAt */
+    if (s->started_us)
+        listing_update(&f->listing, s);
 }
 
 /* Without its record this event may not have its effect: a crash would undo it in silence. */

@@ -6,6 +6,7 @@
 #include "life/life.h"
 #include "sandbox/engine_link.h"
 #include "sandbox/identity.h"
+#include "sandbox/listing.h"
 #include "sandbox/metrics.h"
 #include "sandbox/route_link.h"
 #include "sandbox/spec.h"
@@ -30,14 +31,14 @@ void sandbox_wait_cancel(struct sandbox_wait *w);
  * idle and true is returned. What has begun goes on, and the wait with it. */
 bool sandbox_wait_abandon(struct sandbox_wait *w);
 
-/* Invariants: 1. in fleet->by_id from creation until it is freed. 2. in fleet->order exactly while
+/* Invariants: 1. in fleet->by_id from creation until it is freed. 2. listed exactly while
  * life_is_visible(state). 3. started_us and end_us hold from the first run on. */
 struct sandbox {
     struct fleet *fleet;
     char id[33];
     enum life_state state;
     struct sandbox_spec spec;
-    uint64_t metadata_bits; /* sandbox_spec_bits of spec.metadata */
+    struct listing_place place;
     char envd_token[IDENTITY_TOKEN_SIZE], traffic_token[IDENTITY_TOKEN_SIZE];
     int64_t created_us, started_us, end_us; /* wall */
     int64_t run_timeout_s;                  /* of the run that begins next */

@@ -169,20 +169,3 @@ bool sandbox_spec_matches(const struct sandbox_spec *s, const json_t *filter)
         value) if (!json_equal(json_object_get(s->metadata, key), value)) return false;
     return true;
 }
-
-uint64_t sandbox_spec_bits(const json_t *pairs)
-{
-    const char *key;
-    json_t *value;
-    uint64_t bits = 0;
-    json_object_foreach((json_t *)(uintptr_t)pairs, key, value)
-    {
-        uint64_t h = 0xcbf29ce484222325u; /* FNV-1a; clashes only cost time */
-        const char *parts[] = { key, json_string_value(value) };
-        for (int i = 0; i < 2; i++)
-            for (const char *p = parts[i]; p && *p; p++)
-                h = (h ^ (unsigned char)*p) * 0x100000001b3u;
-        bits |= UINT64_C(1) << (h & 63) | UINT64_C(1) << (h >> 58);
-    }
-    return bits;
-}

@@ -49,7 +49,3 @@ bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *
 
 /* True when every pair of `filter` (an object of strings) is in the metadata. */
 bool sandbox_spec_matches(const struct sandbox_spec *s, const json_t *filter);
-
-/* Bits of the pairs of an object of strings. An object that has all pairs of another has all its
- * bits: lists look at these first. */
-uint64_t sandbox_spec_bits(const json_t *pairs);

@@ -9,6 +9,7 @@
 #include "sandbox/identity.h"
 #include "sandbox/layers.h"
 #include "sandbox/metrics.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 #include "sandbox/template.h"
 
@@ -226,6 +227,98 @@ static void templates_are_found(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+enum { MANY = 200 };
+static struct sandbox many[MANY];
+
+/* What a list of those with `metadata` and template 't' must be, the slow way. */
+static void check_rows(struct listing *l, json_t *metadata, const char *template_id)
+{
+    bool is_exact;
+    uint32_t count = 0, running = 0, seen = 0;
+    const struct listing_rows *r = listing_find(l, metadata, template_id, &is_exact);
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct sandbox *s = &many[i];
+        bool fits = s->place.groups && s->place.is_listed &&
+                    sandbox_spec_matches(&s->spec, metadata) &&
+                    (!template_id[0] || strcmp(s->spec.template.id, template_id) == 0);
+        count += fits;
+        running += fits && s->state == LIFE_RUNNING;
+    }
+    for (uint32_t i = 0; r && i < r->len; i++) {
+        struct sandbox *s = r->at[i];
+        seen += sandbox_spec_matches(&s->spec, metadata) &&
+                (!template_id[0] || strcmp(s->spec.template.id, template_id) == 0);
+        if (i)
+            assert_true(
+                r->at[i - 1]->started_us < s->started_us ||
+                (r->at[i - 1]->started_us == s->started_us && strcmp(r->at[i - 1]->id, s->id) > 0));
+        assert_int_equal(listing_lower_bound(r, s->started_us, str_of(s->id)), i);
+    }
+    assert_int_equal(seen, count);
+    if (r && is_exact) {
+        assert_int_equal(r->len, count);
+        assert_int_equal(r->running, running);
+    }
+}
+
+static void lists_are_in_order_whatever_happens(void **state)
+{
+    (void)state;
+    static const enum life_state states[] = { LIFE_RUNNING, LIFE_PAUSED, LIFE_STOPPED,
+                                              LIFE_KILLING };
+    struct listing l;
+    json_t *even = json_pack("{s:s}", "parity", "0"),
+           *both = json_pack("{s:s,s:s}", "parity", "1", "third", "2"),
+           *none = json_pack("{s:s}", "parity", "2"), *empty = json_object();
+    char text[2][8];
+    listing_init(&l);
+    srand(7); /* any will do: the check is against the slow way */
+    for (int i = 0; i < 20000; i++) {
+        struct sandbox *s = &many[rand() % MANY];
+        long n = s - many;
+        if (!s->place.groups) {
+            *s = (struct sandbox){ .state = LIFE_STARTING };
+            assert_true(sandbox_spec_init(&s->spec));
+            (void)snprintf(s->id, sizeof s->id, "i%ld", n);
+            (void)snprintf(s->spec.template.id, sizeof s->spec.template.id, "t%ld", n % 5);
+            (void)snprintf(text[0], sizeof text[0], "%ld", n % 2);
+            (void)snprintf(text[1], sizeof text[1], "%ld", n % 3);
+            json_object_set_new(s->spec.metadata, "parity", json_string(text[0]));
+            json_object_set_new(s->spec.metadata, "third", json_string(text[1]));
+            assert_true(listing_join(&l, s));
+        } else if (rand() % 8 == 0) {
+            listing_leave(&l, s);
+            sandbox_spec_deinit(&s->spec);
+        } else {
+            listing_remove(&l, s);
+            s->started_us = rand() % 50;
+            listing_update(&l, s);
+            s->state = states[rand() % 4];
+            listing_update(&l, s);
+        }
+        if (i % 500 == 0) {
+            check_rows(&l, even, "");
+            check_rows(&l, both, "");
+            check_rows(&l, both, "t1");
+            check_rows(&l, none, "");
+            check_rows(&l, empty, "t2");
+            check_rows(&l, empty, "t9");
+            check_rows(&l, empty, "");
+        }
+    }
+    for (int i = 0; i < MANY; i++) {
+        listing_leave(&l, &many[i]);
+        sandbox_spec_deinit(&many[i].spec);
+    }
+    assert_int_equal(l.groups.len, 0);
+    assert_int_equal(l.all.joined, 0);
+    listing_deinit(&l);
+    json_decref(even);
+    json_decref(both);
+    json_decref(none);
+    json_decref(empty);
+}
+
 static void ids_lose_what_old_clients_append(void **state)
 {
     (void)state;
@@ -352,6 +445,7 @@ int main(void)
         cmocka_unit_test(templates_are_found),
         cmocka_unit_test(snapshots_are_found),
         cmocka_unit_test(layers_go_with_their_last_holder),
+        cmocka_unit_test(lists_are_in_order_whatever_happens),
         cmocka_unit_test(ids_lose_what_old_clients_append),
         cmocka_unit_test(tokens_follow_from_seed_and_id),
         cmocka_unit_test(specs_are_read_back),
