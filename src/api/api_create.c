@@ -67,6 +67,7 @@ static int read_commands(struct op *op, const json_t *body, struct sandbox_spec 
             return r;
         if (r == 0)
             continue;
+        spec->is_one_off = true;
         if (!spec->template.config)
             spec->template.config = json_object();
         r = text.n ? json_object_set(spec->template.config, keys[i], json_object_get(body, keys[i]))

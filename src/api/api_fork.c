@@ -95,6 +95,7 @@ static int create_child(struct work *k, struct child *child, struct op *op)
     struct api_call *c = k->call;
     struct sandbox_spec spec;
     bool good = sandbox_spec_init(&spec) && sandbox_spec_copy(&k->parent, &spec);
+    spec.is_one_off = true;
     child->wait.fn = on_child;
     child->wait.data = k;
     int r = good ? fleet_create(c->api->spec.fleet, op, &spec, c->deadline_ms, &child->wait)

@@ -120,7 +120,8 @@ static int read_token(struct op *op, struct str value, struct snapshot_page *l)
     return 0;
 }
 
-static int read_filter(struct api_call *c, struct str name, struct str value, struct snapshot_page *l)
+static int read_filter(struct api_call *c, struct str name, struct str value,
+                       struct snapshot_page *l)
 {
     struct templates in = fleet_templates(c->api->spec.fleet);
     if (str_eq(name, STR("limit")))
@@ -173,8 +174,8 @@ static int put_row(void *data, const struct store_build *b)
 void api_snapshot_list(struct api_call *c)
 {
     struct snapshot_page l = { .page = { .kind = "snapshot", .before_us = INT64_MAX },
-                         .b = &c->api->out,
-                         .limit = LIMIT_LIST_PAGE };
+                               .b = &c->api->out,
+                               .limit = LIMIT_LIST_PAGE };
     char fields[128] = "";
     int r = read_query(c, &l);
     buf_reset(l.b);

@@ -269,7 +269,7 @@ static void on_up(void *data)
 
 static void on_down(void *data)
 {
-    (void)data;
+    fleet_warm_forget(data);
     log_warn("the engine went away; sandboxes go on without it");
 }
 
@@ -281,6 +281,7 @@ static void on_exited(void *data, struct str id, struct str reason)
     struct fault why = { .code = FAULT_CREATE_FAILED };
     (void)snprintf(why.text, sizeof why.text,
                    "Failed to place sandbox: it ended at once (" STR_FMT ")", STR_ARG(reason));
+    fleet_warm_exited(f, id);
     if (s)
         (void)fleet_step(f, s, LIFE_DO_EXITED, s->state == LIFE_STARTING ? &why : NULL);
 }
@@ -349,6 +350,8 @@ static int fleet_start(struct op *op, struct fleet *f)
         (void)fleet_step(f, f->by_id.slots[i].value, LIFE_DO_LOADED, NULL);
     log_info("%u sandboxes in the journal, %u running", f->by_id.len, f->listing.all.running);
     int r = fleet_stats_start(f);
+    if (r == 0)
+        r = fleet_warm_start(f);
     return r < 0 ? r : loop_timer_start(l, &f->tidy, TIDY_MS);
 }
 
@@ -365,6 +368,7 @@ int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out)
     list_init(&f->answers);
     list_init(&f->wakes);
     list_init(&f->captures);
+    map_init(&f->warm);
     listing_init(&f->listing);
     layers_init(&f->layers, on_layer_free, f);
     buf_init(&f->scratch, 0);
@@ -390,8 +394,9 @@ void fleet_free(struct fleet *f)
         sandbox_wait_cancel(LIST_OF(f->answers.next, struct sandbox_wait, node));
     on_finish(&f->finish);
     loop_task_cancel(&f->finish);
-    fleet_captures_free(f);
     engine_link_free(TAKE_PTR(f->engine)); /* from here on no layer is dropped */
+    fleet_captures_free(f);
+    fleet_warm_stop(f);
     MAP_EACH(i, &f->by_id)
         sandbox_free(f->by_id.slots[i].value);
     map_deinit(&f->by_id);

@@ -12,6 +12,7 @@ struct fleet_spec {
     const char *engine_path; /* socket of the engine */
     int routes_fd;           /* listening socket for edges; taken */
     uint32_t sandbox_max;    /* alive at once */
+    uint64_t warm_bytes;     /* memory limits of sandboxes started ahead, together; 0: none */
 };
 
 /* Loads the journal and begins: timers run, edges are served, the engine is looked for. Strings of
@@ -74,5 +75,18 @@ struct fleet_counts {
     bool has_engine;
 };
 struct fleet_counts fleet_count(const struct fleet *f);
+/* Sandboxes started ahead, by template and limits. */
+struct warm_counts {
+    uint32_t ready, starting, wanted;
+    uint64_t claimed, missed, failed; /* creates that found one, that did not; starts that failed */
+};
+struct warm_report {
+    const char *template_id; /* valid until the loop goes on */
+    struct warm_counts counts;
+    int64_t start_ms; /* what a create from one saves, about */
+};
+/* At most `most` rows; how many there are. */
+uint32_t fleet_warm_count(const struct fleet *f, struct warm_report *out, uint32_t most);
+
 struct templates fleet_templates(const struct fleet *f);
 uint32_t fleet_max(const struct fleet *f); /* sandboxes alive at once */

@@ -128,6 +128,8 @@ int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, co
     if (r < 0)
         buf_reset(&gone);
     release(f, &gone);
+    if (r == 0)
+        fleet_warm_flush(f, template_id);
     store_want_sync(f->spec.store);
     return r < 0 ? op_fail(op, FAULT_UNAVAILABLE, -r, "it cannot be removed; nothing was changed")
                  : 0;

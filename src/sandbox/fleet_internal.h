@@ -14,7 +14,11 @@ struct fleet {
     struct listing listing;
     uint32_t counted, parked_count;
     struct layers layers;
-    struct list captures;    /* struct capture */
+    struct list captures; /* struct capture */
+    struct map warm;      /* struct warm_kind, fleet_warm.c */
+    uint64_t warm_bytes;
+    struct loop_timer warm_tick;
+    struct loop_task warm_task;
     struct list parked;      /* sandboxes that wait for the engine before they begin */
     struct list dead;        /* sandboxes to free */
     struct list answers;     /* sandbox_wait to call */
@@ -56,6 +60,22 @@ int fleet_asked(struct op *op, struct sandbox *s, int outcome, const struct flee
  * True: `w` hears when it is there. */
 bool fleet_must_wait(struct fleet *f, struct sandbox *s, int64_t deadline_ms,
                      struct sandbox_wait *w);
+
+/* -- fleet_warm.c -- */
+
+int fleet_warm_start(struct fleet *f);
+void fleet_warm_stop(struct fleet *f);
+/* A sandbox of `spec` is about to be created. True: the one called `id` can be claimed for it, and
+ * is the caller's. */
+bool fleet_warm_take(struct fleet *f, const struct sandbox_spec *spec, char id[IDENTITY_ID_SIZE]);
+void fleet_warm_exited(struct fleet *f, struct str id);
+void fleet_warm_forget(struct fleet *f); /* the engine went away: all of them are destroyed then */
+void fleet_warm_flush(struct fleet *f, const char *template_id); /* it is deleted */
+void fleet_warm_balance(struct fleet *f);
+
+/* Fields of a create for `spec` but for the id: into `b`. */
+void fleet_put_create(struct fleet *f, const struct sandbox_spec *spec, const char *id,
+                      const char *token, bool warm, struct buf *b);
 
 /* -- fleet_capture.c -- */
 

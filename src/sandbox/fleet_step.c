@@ -51,42 +51,67 @@ static int journal(struct sandbox *s, enum life_state from)
     return store_sandbox_add(f->spec.store, &r);
 }
 
-static void put_create(struct sandbox *s, struct buf *b, bool is_kept)
+static const char *token_of(const struct sandbox *s)
 {
-    struct fleet *f = s->fleet;
-    const struct sandbox_spec *p = &s->spec;
+    return s->spec.secure ? s->envd_token : NULL;
+}
+
+void fleet_put_create(struct fleet *f, const struct sandbox_spec *p, const char *id,
+                      const char *token, bool warm, struct buf *b)
+{
     msg_str(b, EK_TEMPLATE, str_of(p->template.rootfs));
     if (p->template.layers)
         msg_str(b, EK_LAYERS, str_of(p->template.layers));
-    if (is_kept)
-        msg_u64(b, EK_KEPT, 1);
     msg_u64(b, EK_MEMORY, p->memory_bytes);
     msg_u64(b, EK_CPUS_MILLI, p->cpus_milli);
     msg_u64(b, EK_PIDS, p->pids);
     msg_u64(b, EK_DISK, p->disk_bytes);
     msg_u64(b, EK_INTERNET, !p->is_cut_off);
     buf_reset(&f->scratch);
-    (void)sandbox_spec_boot(&f->scratch, p, s->id, p->secure ? s->envd_token : NULL, false,
-                            clock_wall_us());
+    (void)sandbox_spec_boot(&f->scratch, p, id, token, warm, clock_wall_us());
     msg_str(b, EK_BOOT, buf_str(&f->scratch));
     if (sandbox_spec_has_start(p))
         msg_u64(b, EK_BOOT_MS, LIMIT_SANDBOX_READY_MS);
 }
 
-static void ask_engine(struct sandbox *s, enum engine_verb verb, bool is_kept, int64_t timeout_ms)
+static void ask(struct sandbox *s, enum engine_verb verb, int64_t timeout_ms)
 {
-    struct fleet *f = s->fleet;
-    struct buf *b = engine_link_begin(f->engine, verb);
-    msg_str(b, EK_ID, str_of(s->id));
-    if (verb == ENGINE_CREATE) {
-        put_create(s, b, is_kept);
-        timeout_ms = LATE_MS + (sandbox_spec_has_start(&s->spec) ? LIMIT_SANDBOX_READY_MS
-                                                                 : LIMIT_SANDBOX_BOOT_MS);
-    }
     s->asked = verb;
     s->call.fn = on_engine;
     s->call.data = s;
-    engine_link_ask(f->engine, &s->call, timeout_ms);
+    engine_link_ask(s->fleet->engine, &s->call, timeout_ms);
+}
+
+static void ask_engine(struct sandbox *s, enum engine_verb verb, int64_t timeout_ms)
+{
+    msg_str(engine_link_begin(s->fleet->engine, verb), EK_ID, str_of(s->id));
+    ask(s, verb, timeout_ms);
+}
+
+static void ask_create(struct sandbox *s, bool is_kept)
+{
+    struct buf *b = engine_link_begin(s->fleet->engine, ENGINE_CREATE);
+    msg_str(b, EK_ID, str_of(s->id));
+    if (is_kept)
+        msg_u64(b, EK_KEPT, 1);
+    fleet_put_create(s->fleet, &s->spec, s->id, token_of(s), false, b);
+    ask(s, ENGINE_CREATE,
+        LATE_MS +
+            (sandbox_spec_has_start(&s->spec) ? LIMIT_SANDBOX_READY_MS : LIMIT_SANDBOX_BOOT_MS));
+}
+
+/* Gives the sandbox that was started ahead, s->warm_id, the identity of `s`. */
+static void ask_claim(struct sandbox *s)
+{
+    struct fleet *f = s->fleet;
+    struct buf *b = engine_link_begin(f->engine, ENGINE_CLAIM);
+    msg_str(b, EK_ID, str_of(s->warm_id));
+    msg_str(b, EK_NEW_ID, str_of(s->id));
+    msg_u64(b, EK_INTERNET, !s->spec.is_cut_off);
+    buf_reset(&f->scratch);
+    (void)sandbox_spec_boot(&f->scratch, &s->spec, s->id, token_of(s), false, clock_wall_us());
+    msg_str(b, EK_BOOT, buf_str(&f->scratch));
+    ask(s, ENGINE_CLAIM, LIMIT_SANDBOX_BOOT_MS + LATE_MS);
 }
 
 void fleet_put_route(const struct sandbox *s, struct buf *b)
@@ -157,22 +182,25 @@ static void act(struct sandbox *s, enum life_action action, const struct fault *
         forget(s);
         break;
     case ACT_CREATE:
-        ask_engine(s, ENGINE_CREATE, false, 0);
+        if (fleet_warm_take(s->fleet, &s->spec, s->warm_id))
+            ask_claim(s);
+        else
+            ask_create(s, false);
         break;
     case ACT_BOOT:
-        ask_engine(s, ENGINE_CREATE, true, 0);
+        ask_create(s, true);
         break;
     case ACT_DESTROY:
-        ask_engine(s, ENGINE_DESTROY, false, DESTROY_MS);
+        ask_engine(s, ENGINE_DESTROY, DESTROY_MS);
         break;
     case ACT_FREEZE:
-        ask_engine(s, ENGINE_FREEZE, false, FREEZE_MS);
+        ask_engine(s, ENGINE_FREEZE, FREEZE_MS);
         break;
     case ACT_THAW:
-        ask_engine(s, ENGINE_THAW, false, FREEZE_MS);
+        ask_engine(s, ENGINE_THAW, FREEZE_MS);
         break;
     case ACT_STOP:
-        ask_engine(s, ENGINE_STOP, false, STOP_MS);
+        ask_engine(s, ENGINE_STOP, STOP_MS);
         break;
     case ACT_CAPTURE:
         fleet_capture_ask(s);
@@ -295,13 +323,32 @@ static struct heard heard_of(const struct sandbox *s)
         [ENGINE_THAW] = { LIFE_DO_THAW_DONE, LIFE_DO_THAW_FAILED },
         [ENGINE_STOP] = { LIFE_DO_STOP_DONE, LIFE_DO_STOP_FAILED },
     };
+    static const struct heard started = { LIFE_DO_STARTED, LIFE_DO_START_FAILED };
     static const struct heard booted = { LIFE_DO_BOOT_DONE, LIFE_DO_BOOT_FAILED };
+    if (s->asked == ENGINE_CLAIM)
+        return started;
     return s->asked == ENGINE_CREATE && s->state == LIFE_BOOTING ? booted : events[s->asked];
+}
+
+/* The one that was started ahead was not there, or ended in the attempt: the client need not know.
+ * Unless the outcome is unknown: then both may be there. */
+static bool claim_is_replaced(struct sandbox *s, const struct engine_answer *a)
+{
+    if (s->asked != ENGINE_CLAIM || a->status == 0 || a->status == -ENOTCONN)
+        return false;
+    log_warn("sandbox %s: claim of %s failed: " STR_FMT, s->id, s->warm_id, STR_ARG(a->text));
+    engine_link_destroy(s->fleet->engine, str_of(s->warm_id));
+    if (a->status == -ETIMEDOUT || s->state != LIFE_STARTING)
+        return false;
+    ask_create(s, false);
+    return true;
 }
 
 static void on_engine(struct engine_call *c, const struct engine_answer *a)
 {
     struct sandbox *s = c->data;
+    if (claim_is_replaced(s, a))
+        return;
     struct heard heard = heard_of(s);
     /* The link broke: whether it was done is known when the engine lists what it has, and every
      * state that waits here asks again then. Only a first create is not waited for. */
@@ -319,7 +366,7 @@ static void on_engine(struct engine_call *c, const struct engine_answer *a)
     if (s->asked == ENGINE_STOP && a->status == -ENOENT)
         heard.failed = LIFE_DO_LOST;
     struct fault why = create_fault(a);
-    if (s->asked != ENGINE_CREATE) {
+    if (s->asked != ENGINE_CREATE && s->asked != ENGINE_CLAIM) {
         why.code = a->fault;
         (void)snprintf(why.text, sizeof why.text, STR_FMT, STR_ARG(a->text));
     }

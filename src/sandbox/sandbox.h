@@ -48,7 +48,8 @@ struct sandbox {
     struct capture *capture;           /* while state is SNAPSHOTTING */
     struct loop_timer clock;
     struct engine_call call;
-    enum engine_verb asked; /* by `call` */
+    enum engine_verb asked;         /* by `call` */
+    char warm_id[IDENTITY_ID_SIZE]; /* while asked is ENGINE_CLAIM: which one */
     struct route_change change;
     struct engine_call stats;
     int64_t stats_asked_ms;

@@ -20,6 +20,7 @@ struct sandbox_spec {
     bool auto_pause, auto_resume;
     bool drops_memory;        /* auto_pause keeps the disk only */
     bool has_private_traffic; /* ports need a token */
+    bool is_one_off; /* nobody will ask for one like it: none is started ahead; not journalled */
     char mask_host[256];
     char isolation[32]; /* what the engine that made it calls its walls: "namespaces" */
     json_t *envs, *metadata, *mounts;

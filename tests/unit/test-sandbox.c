@@ -12,6 +12,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 #include "sandbox/template.h"
+#include "sandbox/warm.h"
 
 static void references_are_read(void **state)
 {
@@ -319,6 +320,46 @@ static void lists_are_in_order_whatever_happens(void **state)
     json_decref(empty);
 }
 
+static void demand_makes_stock_and_fades(void **state)
+{
+    (void)state;
+    struct warm_demand d = { 0 };
+    int64_t now = 1000000;
+    assert_int_equal(warm_wanted(&d, now, 100), 0);
+    warm_asked(&d, now);
+    assert_int_equal(warm_wanted(&d, now, 100), 1);
+    assert_int_equal(warm_wanted(&d, now, 0), 0);
+    warm_started(&d, 3000);
+    for (int i = 0; i < 1200; i++) /* two a second for ten minutes, each takes 3 s to start */
+        warm_asked(&d, now += 500);
+    assert_in_range(warm_wanted(&d, now, 100), 12, 13);
+    assert_int_equal(warm_wanted(&d, now, 5), 5);
+    uint32_t last = 13;
+    for (int64_t t = now; t <= now + WARM_IDLE_MS; t += 1000) {
+        uint32_t want = warm_wanted(&d, t, 100);
+        assert_true(want >= 1 && want <= last);
+        last = want;
+    }
+    assert_int_equal(last, 1);
+    assert_int_equal(warm_wanted(&d, now + WARM_IDLE_MS + 1, 100), 0);
+    /* what does not start is tried less and less often */
+    assert_true(warm_may_try(&d, now));
+    int64_t waits[12];
+    for (int i = 0; i < 12; i++) {
+        int64_t since = now;
+        warm_failed(&d, now);
+        while (!warm_may_try(&d, now))
+            now += 100;
+        waits[i] = now - since;
+        assert_true(i == 0 || waits[i] >= waits[i - 1]);
+    }
+    assert_int_equal(waits[0], WARM_RETRY_MS);
+    assert_int_equal(waits[11], WARM_RETRY_MAX_MS);
+    warm_started(&d, 1000);
+    assert_true(warm_may_try(&d, now));
+    assert_int_equal(d.start_ms, 2500);
+}
+
 static void ids_lose_what_old_clients_append(void **state)
 {
     (void)state;
@@ -446,6 +487,7 @@ int main(void)
         cmocka_unit_test(snapshots_are_found),
         cmocka_unit_test(layers_go_with_their_last_holder),
         cmocka_unit_test(lists_are_in_order_whatever_happens),
+        cmocka_unit_test(demand_makes_stock_and_fades),
         cmocka_unit_test(ids_lose_what_old_clients_append),
         cmocka_unit_test(tokens_follow_from_seed_and_id),
         cmocka_unit_test(specs_are_read_back),

@@ -127,6 +127,7 @@ static int define_control(struct op *op, struct manager *m)
     service_arg(s, "--disk-mb", c->sandbox_disk_mb);
     service_arg(s, "--pids", c->sandbox_pids);
     service_arg(s, "--max", c->sandbox_max);
+    service_arg(s, "--warm-mb", c->warm_memory_mb);
     return 0;
 }
 

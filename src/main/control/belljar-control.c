@@ -19,7 +19,8 @@
     X("cpus", cpus, 4096)                                                                          \
     X("disk-mb", disk_mb, 1 << 28)                                                                 \
     X("pids", pids, 1 << 22)                                                                       \
-    X("max", sandbox_max, 1 << 20)
+    X("max", sandbox_max, 1 << 20)                                                                 \
+    X("warm-mb", warm_mb, 1 << 24)
 /* X(option, member): texts; all are needed. */
 #define TEXTS(X)                                                                                   \
     X("state", state)                                                                              \
@@ -115,7 +116,8 @@ static int start(struct op *op, struct loop *l, const struct options *o, struct 
                                             .state = o->state,
                                             .engine_path = o->engine,
                                             .routes_fd = (int)o->fd_routes,
-                                            .sandbox_max = (uint32_t)o->sandbox_max },
+                                            .sandbox_max = (uint32_t)o->sandbox_max,
+                                            .warm_bytes = o->warm_mb << 20 },
                       fleet);
     if (r < 0)
         return r;
