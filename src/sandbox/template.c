@@ -116,14 +116,14 @@ uint32_t template_layer_count(const char *layers)
 
 /* -- built-in ones -- */
 
-/* What <rootfs>/../template.json says; a file that is not understood is said once per create and
+/* What the template's template.json says; a file that is not understood is said once per create and
  * taken for none: the template is usable without. NULL: none. */
-static json_t *read_config(const char *rootfs)
+static json_t *read_config(const char *state, const char *name)
 {
-    char path[PATH_MAX + 32];
+    char path[PATH_MAX];
     json_error_t e;
-    (void)snprintf(path, sizeof path, "%s/../template.json", rootfs);
-    if (access(path, F_OK) != 0)
+    int n = snprintf(path, sizeof path, "%s/templates/%s/template.json", state, name);
+    if (n < 0 || (size_t)n >= sizeof path || access(path, F_OK) != 0)
         return NULL;
     json_t *v = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
     if (!json_is_object(v))
@@ -161,7 +161,7 @@ static int find_builtin(struct op *op, const struct templates *in, const struct 
     if (ref->tag[0] && strcmp(ref->tag, TEMPLATE_DEFAULT_TAG) != 0)
         return no_tag(op, ref);
     finish(out, name, ref->name);
-    out->config = read_config(out->rootfs);
+    out->config = read_config(in->state, name);
     return 0;
 }
 
