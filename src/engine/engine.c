@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/op.h"
 #include "engine/ns/ns_capture.h"
+#include "engine/ns/ns_kept.h"
+#include "engine/ns/ns_pause.h"
 #include "gen/limits.h"
 
 #define PEERS_MAX 256
@@ -29,13 +31,18 @@ static struct peer *peer_find(struct engine *e, uint64_t serial)
     return NULL;
 }
 
+static bool waits_for_ready(const struct ask *a)
+{
+    return a->verb == ENGINE_CREATE || a->verb == ENGINE_CLAIM;
+}
+
 static void on_ready(void *data, struct box *b)
 {
     struct engine *e = data;
     LIST_EACH_SAFE(it, &b->asks) {
         struct ask *a = LIST_OF(it, struct ask, node);
         struct peer *p = peer_find(e, a->peer);
-        if (a->verb != ENGINE_CREATE)
+        if (!waits_for_ready(a))
             continue;
         if (p) {
             reply_begin(e, a->verb, a->tag, 0);
@@ -55,7 +62,7 @@ static void reply_failed(struct peer *p, const struct ask *a, const struct box *
     if (f->code != FAULT_NONE)
         refuse(p, &m, f->err ? -f->err : -EIO, f->code, f->text);
     else
-        refuse(p, &m, -ECANCELED, FAULT_CONFLICT, "the sandbox was ended while it started");
+        refuse(p, &m, -ECANCELED, FAULT_CONFLICT, "the sandbox was ended meanwhile");
 }
 
 static void on_gone(void *data, struct box *b, const char *reason)
@@ -65,13 +72,13 @@ static void on_gone(void *data, struct box *b, const char *reason)
     LIST_EACH_SAFE(it, &b->asks) {
         struct ask *a = LIST_OF(it, struct ask, node);
         struct peer *p = peer_find(e, a->peer);
-        if (p && a->verb == ENGINE_CREATE)
+        if (p && a->verb != ENGINE_DESTROY)
             reply_failed(p, a, b);
         else if (p) {
             reply_begin(e, a->verb, a->tag, 0);
             reply_send(p, NULL, 0);
         }
-        was_create |= a->verb == ENGINE_CREATE;
+        was_create |= waits_for_ready(a);
         list_remove(&a->node);
         free(a);
     }
@@ -85,6 +92,39 @@ static void on_gone(void *data, struct box *b, const char *reason)
         msg_str(&e->out, EK_ID, str_of(b->id));
         msg_str(&e->out, EK_REASON, str_of(reason));
         event_send(e, p);
+    }
+}
+
+/* Who waited for its stop and who waits for its end hear the same. */
+static void on_kept(void *data, struct box *b, int status)
+{
+    struct engine *e = data;
+    LIST_EACH_SAFE(it, &b->asks) {
+        struct ask *a = LIST_OF(it, struct ask, node);
+        struct peer *p = peer_find(e, a->peer);
+        struct msg m = { .verb = a->verb, .tag = a->tag };
+        if (p && b->is_destroyed && a->verb == ENGINE_STOP)
+            refuse(p, &m, -ECANCELED, FAULT_CONFLICT, "the sandbox was ended meanwhile");
+        else if (p)
+            accept_plain(p, &m, a->verb == ENGINE_STOP ? status : 0);
+        list_remove(&a->node);
+        free(a);
+    }
+}
+
+static void on_paused(void *data, struct list *asks, uint64_t freed)
+{
+    struct engine *e = data;
+    LIST_EACH_SAFE(it, asks) {
+        struct ask *a = LIST_OF(it, struct ask, node);
+        struct peer *p = peer_find(e, a->peer);
+        if (p) {
+            reply_begin(e, a->verb, a->tag, 0);
+            msg_u64(&e->out, EK_MEMORY_FREED, freed);
+            reply_send(p, NULL, 0);
+        }
+        list_remove(&a->node);
+        free(a);
     }
 }
 
@@ -183,7 +223,7 @@ static int port_open(struct engine *e, struct port *port, unsigned kind, uid_t u
 
 int engine_new(struct engine **out, struct loop *l, const struct engine_config *config)
 {
-    static const struct box_ops ops = { on_ready, on_gone, on_captured };
+    static const struct box_ops ops = { on_ready, on_gone, on_kept, on_captured, on_paused };
     CLEANUP(freep) struct engine *e = calloc(1, sizeof *e);
     if (!e)
         return RAISE(-ENOMEM);
@@ -205,8 +245,11 @@ int engine_new(struct engine **out, struct loop *l, const struct engine_config *
 static void on_end(struct loop_timer *t)
 {
     struct engine *e = t->data;
-    MAP_EACH(i, &e->ns.boxes)
-        ns_box_kill(e->ns.boxes.slots[i].value);
+    MAP_EACH(i, &e->ns.boxes) {
+        struct box *b = e->ns.boxes.slots[i].value;
+        if (!b->is_frozen || ns_kept_stop(b) < 0)
+            ns_box_kill(b);
+    }
     if (e->ns.boxes.len == 0 || ++e->end_steps > END_STEPS)
         loop_stop(e->loop);
     else
@@ -248,6 +291,8 @@ void engine_free(struct engine *e)
     }
     MAP_EACH(i, &e->ns.boxes)
         asks_free(&((struct box *)e->ns.boxes.slots[i].value)->asks);
+    LIST_EACH(it, &e->ns.pauses)
+        asks_free(&LIST_OF(it, struct pause, node)->asks);
     LIST_EACH(it, &e->ns.captures)
         asks_free(&LIST_OF(it, struct capture, node)->asks);
     if (e->end_steps)

@@ -29,7 +29,8 @@ struct engine;
 /* Prepares the host (private mount namespace, cgroups, firewall), adopts what is alive, removes
  * what is not, and starts listening. 0, or a negative errno after saying why in the log. */
 int engine_new(struct engine **out, struct loop *l, const struct engine_config *config);
-/* Ends every sandbox, then stops the loop; engine_free then gives back what was made ahead, too. */
+/* Ends every sandbox (the disks of frozen ones are kept), then stops the loop; engine_free then
+ * gives back what was made ahead, too. */
 void engine_end(struct engine *e);
 /* Stops listening. Sandboxes go on, unless engine_end was called. */
 void engine_free(struct engine *e);

@@ -26,7 +26,7 @@ struct peer {
 };
 /* A request whose answer comes later. */
 struct ask {
-    struct list node; /* in the asks of a box or a capture */
+    struct list node; /* in the asks of a box, a capture or a pause */
     uint64_t peer, tag;
     uint16_t verb;
 };

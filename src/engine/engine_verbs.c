@@ -9,8 +9,12 @@
 #include "base/op.h"
 #include "engine/ns/ns_capture.h"
 #include "engine/ns/ns_disk.h"
+#include "engine/ns/ns_kept.h"
 #include "engine/ns/ns_net.h"
+#include "engine/ns/ns_pause.h"
 #include "gen/limits.h"
+
+#define BOOT_MS_MAX 86400000u
 
 /* -- answers -- */
 
@@ -70,18 +74,43 @@ static void hello_layer(void *data, const char *name)
     event_send(p->engine, p);
 }
 
-static void do_hello(struct peer *p, const struct msg *m)
+static void found_send(struct peer *p, const char *id, uint16_t key, uint64_t value)
+{
+    struct buf *out = &p->engine->out;
+    msg_begin(out, ENGINE_FOUND, 0, 0, 0);
+    msg_str(out, EK_ID, str_of(id));
+    msg_u64(out, key, value);
+    event_send(p->engine, p);
+}
+
+/* What boots from its kept disk is kept until it is ready. */
+static void hello_kept(void *data, const char *id)
+{
+    struct peer *p = data;
+    const struct box *b = ns_box_get(&p->engine->ns, str_of(id));
+    if (!b || (b->state != BOX_RUNNING && !b->is_stopping))
+        found_send(p, id, EK_KEPT, 1);
+}
+
+static void hello_boxes(struct peer *p)
 {
     struct engine *e = p->engine;
     MAP_EACH(i, &e->ns.boxes) {
         const struct box *b = e->ns.boxes.slots[i].value;
-        if (b->state != BOX_RUNNING)
-            continue;
-        msg_begin(&e->out, ENGINE_FOUND, 0, 0, 0);
-        msg_str(&e->out, EK_ID, str_of(b->id));
-        msg_u64(&e->out, EK_FROZEN, b->is_frozen);
-        event_send(e, p);
+        if (b->is_stopping && !b->is_destroyed)
+            found_send(p, b->id, EK_KEPT, 1);
+        else if (b->state == BOX_RUNNING && b->is_warm)
+            found_send(p, b->id, EK_WARM, 1);
+        else if (b->state == BOX_RUNNING)
+            found_send(p, b->id, EK_FROZEN, b->is_frozen);
     }
+}
+
+static void do_hello(struct peer *p, const struct msg *m)
+{
+    struct engine *e = p->engine;
+    hello_boxes(p);
+    ns_kept_each(&e->ns.host, hello_kept, p);
     ns_layers_each(&e->ns.host, hello_layer, p);
     reply_begin(e, m->verb, m->tag, 0);
     msg_str(&e->out, EK_BOOT_ID, str_of(e->ns.host.boot_id));
@@ -95,6 +124,12 @@ static bool id_is_good(struct str id)
         if (!((id.p[i] >= 'a' && id.p[i] <= 'z') || (id.p[i] >= '0' && id.p[i] <= '9')))
             return false;
     return id.n >= 1 && id.n < NS_ID_SIZE;
+}
+
+static uint64_t number_or(const struct msg *m, uint16_t key, uint64_t absent)
+{
+    uint64_t n;
+    return msg_get_u64(m, key, &n) ? n : absent;
 }
 
 static const char *layers_get(const struct msg *m, struct box_spec *s)
@@ -116,7 +151,6 @@ static const char *layers_get(const struct msg *m, struct box_spec *s)
 
 static const char *spec_get(const struct msg *m, struct box_spec *s)
 {
-    uint64_t internet = 1;
     struct cgroup_limits *l = &s->limits;
     if (!msg_get_str(m, EK_ID, &s->id) || !id_is_good(s->id))
         return "the sandbox id is not 1 to 32 of a-z and 0-9";
@@ -134,8 +168,11 @@ static const char *spec_get(const struct msg *m, struct box_spec *s)
     if (!msg_get_u64(m, EK_DISK, &s->disk_bytes) || s->disk_bytes < 8u << 20 ||
         s->disk_bytes > 1ull << 44 || s->disk_bytes % 4096)
         return "the disk is not between 8 MiB and 16 TiB, in whole pages";
-    (void)msg_get_u64(m, EK_INTERNET, &internet);
-    s->internet = internet != 0;
+    s->boot_ms = number_or(m, EK_BOOT_MS, LIMIT_SANDBOX_BOOT_MS);
+    if (s->boot_ms < 1 || s->boot_ms > BOOT_MS_MAX)
+        return "the time to become ready is not between 1 ms and a day";
+    s->internet = number_or(m, EK_INTERNET, 1) != 0;
+    s->is_warm = number_or(m, EK_WARM, 0) != 0;
     return layers_get(m, s);
 }
 
@@ -149,7 +186,8 @@ static void do_create(struct peer *p, const struct msg *m)
         refuse(p, m, -EINVAL, FAULT_INVALID, wrong);
         return;
     }
-    int r = ns_box_start(&p->engine->ns, &op, &spec, &b);
+    int r = number_or(m, EK_KEPT, 0) ? ns_kept_boot(&p->engine->ns, &op, &spec, &b)
+                                     : ns_box_start(&p->engine->ns, &op, &spec, &b);
     if (r == 0)
         r = ask_add(p, m, &b->asks);
     if (r == -EEXIST)
@@ -167,21 +205,62 @@ static struct box *box_of(struct peer *p, const struct msg *m, bool running)
 
 static void do_destroy(struct peer *p, const struct msg *m)
 {
+    struct str id;
     struct box *b = box_of(p, m, false);
     int r = b ? ask_add(p, m, &b->asks) : 0;
+    if (!b && msg_get_str(m, EK_ID, &id))
+        r = ns_kept_remove(&p->engine->ns.host, id);
     if (!b || r < 0)
         accept_plain(p, m, r);
     else
-        ns_box_kill(b);
+        ns_box_destroy(b);
 }
 
 static void do_freeze(struct peer *p, const struct msg *m)
 {
     struct box *b = box_of(p, m, true);
-    if (!b)
+    struct pause *waits = NULL;
+    if (!b) {
         refuse(p, m, -ENOENT, FAULT_NOT_FOUND, "no such sandbox");
-    else
-        accept_plain(p, m, ns_box_freeze(b, m->verb == ENGINE_FREEZE));
+        return;
+    }
+    int r = m->verb == ENGINE_FREEZE ? ns_pause_freeze(b, &waits) : ns_pause_thaw(b);
+    if (!waits || (r = ask_add(p, m, &waits->asks)) < 0)
+        accept_plain(p, m, r);
+}
+
+static void do_stop(struct peer *p, const struct msg *m)
+{
+    struct str id;
+    struct box *b = box_of(p, m, false);
+    bool is_kept = !b && msg_get_str(m, EK_ID, &id) && ns_kept_has(&p->engine->ns.host, id);
+    int r = is_kept ? 0 : b ? ns_kept_stop(b) : -ENOENT;
+    if (r == -ENOENT)
+        refuse(p, m, r, FAULT_NOT_FOUND, "no such sandbox");
+    else if (is_kept || r < 0 || (r = ask_add(p, m, &b->asks)) < 0)
+        accept_plain(p, m, r);
+}
+
+static void do_claim(struct peer *p, const struct msg *m)
+{
+    struct box *b = box_of(p, m, true);
+    struct box_spec identity = { 0 };
+    struct op op = { 0 };
+    if (!msg_get_str(m, EK_NEW_ID, &identity.id) || !id_is_good(identity.id) ||
+        !msg_get_str(m, EK_BOOT, &identity.boot) || identity.boot.n > LIMIT_SANDBOX_BOOT_SIZE) {
+        refuse(p, m, -EINVAL, FAULT_INVALID, "the new id or the boot message is missing or wrong");
+        return;
+    }
+    identity.internet = number_or(m, EK_INTERNET, 1) != 0;
+    int r = b ? ns_box_claim(b, &op, &identity) : -ENOENT;
+    if (r == -ENOENT)
+        refuse(p, m, r, FAULT_NOT_FOUND, "no such warm sandbox");
+    else if (r == -EEXIST)
+        refuse(p, m, r, FAULT_CONFLICT, "this sandbox exists already");
+    else if (r < 0)
+        refuse(p, m, r, op.fault.code, op.fault.text);
+    else if ((r = ask_add(p, m, &b->asks)) < 0)
+        accept_plain(p, m, r);
 }
 
 static void do_stats(struct peer *p, const struct msg *m)
@@ -285,6 +364,8 @@ static const struct {
     { ENGINE_PORT, PEER_CONTROL | PEER_EDGE, do_port },
     { ENGINE_CAPTURE, PEER_CONTROL, do_capture },
     { ENGINE_DROP, PEER_CONTROL, do_drop },
+    { ENGINE_STOP, PEER_CONTROL, do_stop },
+    { ENGINE_CLAIM, PEER_CONTROL, do_claim },
 };
 
 void engine_verb(struct peer *p, const struct msg *m)

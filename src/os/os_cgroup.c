@@ -338,6 +338,23 @@ bool cgroup_is_still(const struct cgroup_host *h, uint32_t slot)
     return file_get(t->dir, path, text, sizeof text) > 0 && strcmp(text, "FROZEN\n") == 0;
 }
 
+void cgroup_reclaim(const struct cgroup_host *h, uint32_t slot)
+{
+    for (int i = 0; i < h->count; i++) {
+        const struct cgroup_tree *t = &h->trees[i];
+        uint64_t bytes = 0;
+        char path[64];
+        if (!(t->has & CGROUP_MEMORY))
+            continue;
+        (void)snprintf(path, sizeof path, "%u/cmd/memory.current", slot);
+        /* Neither tells anything by its result: there is always something that cannot be freed. */
+        if (!(t->has & CGROUP_V2))
+            (void)put(h, t, slot, "cmd/memory.force_empty", 0);
+        else if (file_get_u64(t->dir, path, &bytes) == 0 && bytes)
+            (void)put(h, t, slot, "cmd/memory.reclaim", bytes);
+    }
+}
+
 static void usage_memory(const struct cgroup_tree *t, uint32_t slot, struct cgroup_usage *u)
 {
     bool v2 = (t->has & CGROUP_V2) != 0;

@@ -58,6 +58,9 @@ int cgroup_freeze(const struct cgroup_host *h, uint32_t slot, bool frozen);
 bool cgroup_is_frozen(const struct cgroup_host *h, uint32_t slot); /* asked to be */
 bool cgroup_is_still(const struct cgroup_host *h, uint32_t slot);  /* every process has stopped */
 int cgroup_usage(const struct cgroup_host *h, uint32_t slot, struct cgroup_usage *u);
+/* Gives back what the kernel can take from the commands: cache, and what swap has room for. Takes
+ * as long as that takes. The agent's share stays: it is needed first when it goes on. */
+void cgroup_reclaim(const struct cgroup_host *h, uint32_t slot);
 /* Kills all that is inside. */
 int cgroup_kill(const struct cgroup_host *h, uint32_t slot);
 /* Removes the directories. -EBUSY while a process is left. Missing ones are fine. */

@@ -10,7 +10,9 @@
 #include "engine/ns/ns_box.h"
 #include "engine/ns/ns_capture.h"
 #include "engine/ns/ns_disk.h"
+#include "engine/ns/ns_kept.h"
 #include "engine/ns/ns_net.h"
+#include "engine/ns/ns_pause.h"
 #include "engine/ns/ns_site.h"
 #include "os/os_file.h"
 
@@ -29,15 +31,17 @@ static void directory_adopt(struct ns *n, const char *name)
     CLEANUP(fd_closep)
     int dir = openat(n->host.sandboxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     int e = dir < 0 ? -errno : ns_record_load(dir, &r);
-    if (e == 0 && strcmp(r.id, name) != 0)
+    if (e == 0 && !str_copy(str_of(name), r.id, sizeof r.id))
         e = -EBADMSG;
-    if (e == 0)
-        e = ns_box_adopt(n, &r);
-    if (e == 0) {
+    int alive = e < 0 ? e : ns_box_adopt(n, &r);
+    if (alive == 0) {
         log_info("%s: found alive", name);
         return;
     }
-    log_info("%s: ended while nobody watched; removed", name);
+    if (e == 0 && ns_kept_recover(&n->host, &r))
+        log_info("%s: its disk is kept", name);
+    else
+        log_info("%s: ended while nobody watched; removed", name);
     (void)file_remove_tree(n->host.sandboxes, name);
 }
 
@@ -125,6 +129,7 @@ int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
     *n = (struct ns){ .loop = l, .ops = ops, .data = data, .lock = -1 };
     map_init(&n->boxes);
     list_init(&n->captures);
+    list_init(&n->pauses);
     int r = ns_host_init(&n->host, config);
     ns_workers_init(&n->workers, &n->host, l);
     ns_layers_init(&n->layers, &n->host);
@@ -155,6 +160,7 @@ void ns_deinit(struct ns *n)
 {
     ns_workers_deinit(&n->workers);
     ns_captures_deinit(n);
+    ns_pauses_deinit(n);
     ns_layers_deinit(&n->layers);
     MAP_EACH(i, &n->boxes) {
         struct box *b = n->boxes.slots[i].value;
@@ -165,6 +171,7 @@ void ns_deinit(struct ns *n)
         fd_closep(&b->boot);
         fd_closep(&b->netns);
         fd_closep(&b->disk);
+        free(b->spec);
         free(b);
     }
     map_deinit(&n->boxes);

@@ -3,12 +3,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -21,6 +23,25 @@
 
 #define WIPE_BYTES (4u << 20)
 #define WIPE_FILES 256u
+#define LOCK_TRIES 5000 /* times 1 ms: a device lets go when its file system is written out */
+
+/* Its exit status, or -1. `image` (or -1) stays open in it. */
+static int program_run(char *const *argv, int image)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (image >= 0)
+            (void)fcntl(image, F_SETFD, 0);
+        if (null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1)
+            (void)execvp(argv[0], argv);
+        _exit(127);
+    }
+    int status = -1;
+    if (pid > 0)
+        (void)waitpid(pid, &status, 0);
+    return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
 
 static int mkfs_run(const char *image)
 {
@@ -42,14 +63,7 @@ static int mkfs_run(const char *image)
                            "32768",
                            (char *)(uintptr_t)image,
                            NULL };
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)execvp(argv[0], argv);
-        _exit(127);
-    }
-    int status = -1;
-    if (pid > 0)
-        (void)waitpid(pid, &status, 0);
+    int status = program_run(argv, -1);
     if (status == 0)
         return 0;
     log_error("mkfs.ext4 failed with status %d (is e2fsprogs installed?)", status);
@@ -133,6 +147,8 @@ int ns_disk_make(const struct ns_host *h, uint64_t size)
     if (image < 0)
         return RAISE(-errno);
     int r = file_copy_sparse(prototype, image, NULL, NULL);
+    if (r == 0 && flock(image, LOCK_EX | LOCK_NB) < 0) /* held by the device from now on */
+        r = RAISE(-errno);
     CLEANUP(fd_closep) int disk = r < 0 ? r : image_mount(image);
     if (disk < 0)
         return TRACE(disk);
@@ -140,14 +156,10 @@ int ns_disk_make(const struct ns_host *h, uint64_t size)
     return r < 0 ? TRACE(r) : TAKE_FD(disk);
 }
 
-int ns_disk_adopt(const struct ns_host *h, uint32_t number)
+int ns_disk_adopt(uint32_t number, int image)
 {
-    char name[16], path[32];
-    (void)snprintf(name, sizeof name, "%u", number);
+    char path[32];
     (void)snprintf(path, sizeof path, "/dev/loop%u", number);
-    CLEANUP(fd_closep) int image = openat(h->disks, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (image < 0)
-        return RAISE(-errno);
     if (!loopdev_is_of((int)number, image))
         return RAISE(-ESTALE);
     /* The kernel finds the mounted file system again and asks for no options. */
@@ -161,6 +173,41 @@ int ns_disk_adopt(const struct ns_host *h, uint32_t number)
     if (ioctl(root, FITHAW, 0) == 0)
         log_info("disk %u was left frozen", number);
     return TAKE_FD(disk);
+}
+
+int ns_disk_lock(int image)
+{
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(image, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+    return RAISE(-EBUSY);
+}
+
+static int image_repair(int image)
+{
+    char path[32];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", image);
+    char *const argv[] = { "e2fsck", "-f", "-y", path, NULL };
+    if (ext4_image_is_clean(image))
+        return 0;
+    int status = program_run(argv, image);
+    log_info("a disk that was not unmounted was repaired: status %d", status);
+    return status >= 0 && status < 4 ? 0 : RAISE(-EUCLEAN); /* 1, 2: it had to be changed */
+}
+
+int ns_disk_open(int image)
+{
+    int r = image_repair(image);
+    CLEANUP(fd_closep) int disk = r < 0 ? r : image_mount(image);
+    if (disk < 0)
+        return TRACE(disk);
+    /* What an overlay leaves there tells the next one that writes may be lost. */
+    r = file_remove_tree(disk, "work");
+    if (r == 0)
+        r = tree_make(disk);
+    return r < 0 ? TRACE(r) : TAKE_FD(disk);
 }
 
 void ns_disk_drop(const struct ns_host *h, int *disk)

@@ -18,9 +18,16 @@
  * a size longer (mkfs). */
 int ns_disk_make(const struct ns_host *h, uint64_t size);
 
-/* The disk that device `number` has mounted already: another descriptor of it, of a sandbox whose
- * engine died. A file system freeze that engine left is undone. */
-int ns_disk_adopt(const struct ns_host *h, uint32_t number);
+/* The disk of `image` that device `number` has mounted already: another descriptor of it, of a
+ * sandbox whose engine died. A file system freeze that engine left is undone. */
+int ns_disk_adopt(uint32_t number, int image);
+
+/* The disk of an image that nothing has mounted. `image` is open for writing and, while the device
+ * lives, locked by ns_disk_lock. Repairs what a crash of the host left. For a worker. */
+int ns_disk_open(int image);
+/* Takes the lock that whoever has an image attached holds; waits for one who is just letting go.
+ * 0; -EBUSY when that takes too long. For a worker. */
+int ns_disk_lock(int image);
 
 /* Gives a disk up: its name, then the descriptor. */
 void ns_disk_drop(const struct ns_host *h, int *disk);

@@ -137,6 +137,8 @@ static int work_fork(struct ns_workers *ws, struct ns_work *w)
         w->pid = 0;
         return RAISE(-e);
     }
+    if (w->gives_fd)
+        fd_closep(&w->fd);
     ws->running++;
     w->watch = (struct loop_fd){ .fn = on_channel, .data = w };
     return TRACE(loop_fd_start(ws->loop, &w->watch, w->channel, EPOLLIN));

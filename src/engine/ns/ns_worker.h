@@ -40,6 +40,7 @@ struct ns_work {
     void *data;
     uint32_t slot; /* or NS_NO_SLOT */
     int fd;        /* what the process needs besides the host's descriptors; the owner's */
+    bool gives_fd; /* the process gets `fd` alone: what its close sets off happens there */
     struct list node;
     struct ns_workers *all;
     pid_t pid; /* 0: waits for its turn */

@@ -1,0 +1,226 @@
+#include "engine/ns/ns_start.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "engine/ns/ns_boot.h"
+#include "engine/ns/ns_child.h"
+#include "engine/ns/ns_disk.h"
+#include "engine/ns/ns_net.h"
+#include "engine/ns/ns_site.h"
+#include "os/os_mount.h"
+#include "os/os_sys.h"
+
+/* What a start has in hand and no sandbox owns yet. */
+struct start {
+    const struct box_spec *spec;
+    struct berth berth;
+    int root, boot_child, agent, group;
+    struct arena arena;
+    struct plan plan;
+};
+
+static void start_deinit(struct start *s)
+{
+    berth_deinit(&s->berth);
+    fd_closep(&s->root);
+    fd_closep(&s->boot_child);
+    fd_closep(&s->agent);
+    fd_closep(&s->group);
+    arena_deinit(&s->arena);
+}
+
+/* What a snapshot has changed hides what this host adds, and that what the template has. */
+static int lowers_open(struct ns *n, const struct start *s, struct overlay_spec *o)
+{
+    char template[LIMIT_PATH_SIZE];
+    const char *site;
+    int userns = s->berth.fds[BERTH_USERNS];
+    if (!str_copy(s->spec->template, template, sizeof template))
+        return RAISE(-ENAMETOOLONG);
+    int r = ns_site_get(&n->host, template, &site);
+    for (uint32_t i = 0; i < s->spec->layer_count && r >= 0; i++) {
+        int layer = ns_layer_get(&n->layers, s->spec->layers[i]);
+        r = layer < 0 ? layer : mount_clone(layer, "up", userns);
+        if (r >= 0)
+            o->lowers[o->lower_count++] = r;
+    }
+    const char *const paths[] = { site, template };
+    for (int i = 0; i < 2 && r >= 0; i++) {
+        r = mount_clone(AT_FDCWD, paths[i], userns);
+        if (r >= 0)
+            o->lowers[o->lower_count++] = r;
+    }
+    return r < 0 ? TRACE(r) : 0;
+}
+
+static int root_make(struct ns *n, const struct box *b, struct start *s)
+{
+    struct overlay_spec o = { .owner = ns_host_uid(&n->host, b->slot),
+                              .attach = n->host.attach[0] ? n->host.attach : NULL };
+    CLEANUP(fd_closep) int disk = mount_clone(b->disk, "", s->berth.fds[BERTH_USERNS]);
+    o.disk = disk;
+    int r = disk < 0 ? disk : lowers_open(n, s, &o);
+    if (r == 0)
+        r = s->root = mount_overlay(&o);
+    for (int i = 0; i < o.lower_count; i++)
+        fd_closep(&o.lowers[i]);
+    return r < 0 ? TRACE(r) : 0;
+}
+
+static int layers_check(struct ns *n, struct op *op, const struct box_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->layer_count; i++) {
+        int r = ns_layer_get(&n->layers, spec->layers[i]);
+        if (r < 0)
+            return op_fail(op, r == -ENOENT ? FAULT_NOT_FOUND : FAULT_CREATE_FAILED, -r,
+                           "opening layer " STR_FMT ": %s", STR_ARG(spec->layers[i]), strerror(-r));
+    }
+    return 0;
+}
+
+static void child_fill(const struct ns *n, const struct start *s, struct ns_child *c)
+{
+    const int *f = s->berth.fds;
+    *c = (struct ns_child){ .plan = &s->plan, .filter = &n->host.filter, .agent = s->agent };
+    c->fds[PLAN_FD_BOOT] = s->boot_child;
+    c->fds[PLAN_FD_ROOT] = s->root;
+    c->fds[PLAN_FD_DEV] = f[BERTH_DEV];
+    c->fds[PLAN_FD_SYS] = f[BERTH_SYS];
+    c->fds[PLAN_FD_BOOT_ID] = f[BERTH_BOOT_ID];
+    const int handed[] = { s->boot_child, f[BERTH_ENVD], f[BERTH_HOST], f[BERTH_TCP] };
+    for (size_t i = 0; i < sizeof handed / sizeof *handed; i++)
+        c->handed[c->handed_count++] = handed[i];
+    int groups = 0;
+    for (int i = BERTH_CMD; i < BERTH_FDS && f[i] >= 0; i++, groups++)
+        c->handed[c->handed_count++] = f[i];
+    (void)snprintf(c->commands, sizeof c->commands, "BELLJAR_CGROUP_FDS=%d", groups);
+}
+
+/* The child inherits the network namespace, so the engine steps into it for the clone: root of a
+ * new user namespace may not enter one that belongs to the host. */
+static int box_clone(struct ns *n, struct box *b, struct start *s)
+{
+    struct ns_child child;
+    child_fill(n, s, &child);
+    s->group = cgroup_clone_dir(&n->host.cgroups, b->slot);
+    struct os_clone_args a = {
+        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+                 OS_CLONE_PIDFD | OS_CLONE_CLEAR_SIGHAND |
+                 (s->group >= 0 ? OS_CLONE_INTO_CGROUP : 0),
+        .pidfd = (uint64_t)(uintptr_t)&b->pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = s->group >= 0 ? (uint64_t)s->group : 0,
+    };
+    if (setns(s->berth.fds[BERTH_NETNS], CLONE_NEWNET) < 0)
+        return RAISE(-errno);
+    int pid = os_clone(&a);
+    if (pid == 0)
+        ns_child_run(&child);
+    if (setns(n->host.netns, CLONE_NEWNET) < 0)
+        abort(); /* the engine would go on inside a sandbox's network */
+    if (pid < 0)
+        return RAISE(pid);
+    b->pid = pid;
+    int r = proc_map_ids(b->pid, ns_host_uid(&n->host, b->slot), NS_IDS);
+    return r < 0 ? TRACE(r)
+                 : TRACE(cgroup_attach(&n->host.cgroups, b->slot, b->pid, s->group >= 0));
+}
+
+/* On disk before it runs: then the next engine finds it, whatever becomes of this one. */
+static int box_record(struct ns *n, struct box *b)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "%u", b->slot);
+    CLEANUP(fd_closep) int dir = openat(n->host.berths, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return RAISE(-errno);
+    struct ns_record r = { .pid = b->pid, .slot = b->slot, .disk_bytes = b->disk_bytes };
+    r.disk = ns_disk_number(b->disk);
+    r.inode = b->inode;
+    (void)str_copy(str_of(n->host.boot_id), r.boot_id, sizeof r.boot_id);
+    int e = proc_start_time(b->pid, &r.start_ticks);
+    if (e == 0)
+        e = ns_record_save(dir, &r);
+    if (e == 0 && renameat(n->host.berths, name, n->host.sandboxes, b->id) < 0)
+        e = RAISE(-errno);
+    return TRACE(e);
+}
+
+static int disk_take(struct ns *n, struct box *b, const struct box_spec *spec)
+{
+    struct stat st;
+    char name[16];
+    b->disk_bytes = spec->disk_bytes;
+    b->disk = ns_pool_disk(&n->pool, spec->disk_bytes);
+    if (b->disk < 0)
+        return TRACE(b->disk);
+    (void)snprintf(name, sizeof name, "%u", ns_disk_number(b->disk));
+    if (fstatat(n->host.disks, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return RAISE(-errno);
+    b->inode = st.st_ino;
+    return 0;
+}
+
+/* Each step with the sentence for when it fails. */
+static int start_steps(struct ns *n, struct op *op, struct box *b, struct start *s)
+{
+    struct plan_spec spec = { NS_HOSTNAME, s->spec->limits.memory_bytes / 2, NS_RUN_BYTES };
+    int r = layers_check(n, op, s->spec);
+    if (r < 0)
+        return r;
+    r = b->disk < 0 ? disk_take(n, b, s->spec) : 0; /* a kept one is there already */
+    if (r < 0)
+        return op_fail(op, FAULT_CREATE_FAILED, -r, "making its disk: %s", strerror(-r));
+    r = root_make(n, b, s);
+    if (r < 0)
+        return op_fail(op, FAULT_CREATE_FAILED, -r, "building its root from " STR_FMT ": %s",
+                       STR_ARG(s->spec->template), strerror(-r));
+    s->agent = open(n->host.config->agent, O_RDONLY | O_CLOEXEC);
+    if (s->agent < 0)
+        return op_fail(op, FAULT_HOST, errno, "opening %s: %s", n->host.config->agent,
+                       strerror(errno));
+    if (!s->spec->internet && (r = ns_net_isolate(&n->host, s->berth.fds[BERTH_NETNS])) < 0)
+        return op_fail(op, FAULT_CREATE_FAILED, -r, "closing its network: %s", strerror(-r));
+    r = plan_build(&spec, &n->host.plan, &s->arena, &s->plan);
+    if (r == 0)
+        r = ns_boot_open(b, s->spec->boot, &s->boot_child);
+    if (r == 0)
+        r = box_clone(n, b, s);
+    if (r == 0)
+        r = box_record(n, b);
+    if (r == 0)
+        r = ns_box_watch(b);
+    if (r == 0)
+        r = ns_boot_send(b, true, s->spec->boot);
+    return r < 0 ? op_fail(op, FAULT_CREATE_FAILED, -r, "starting its first process: %s",
+                           strerror(-r))
+                 : 0;
+}
+
+int ns_start(struct ns *n, struct op *op, struct box *b, const struct box_spec *spec)
+{
+    struct start s = { .spec = spec, .root = -1, .boot_child = -1, .agent = -1, .group = -1 };
+    berth_init(&s.berth);
+    int r = ns_pool_berth(&n->pool, &spec->limits, &s.berth);
+    if (r < 0)
+        return op_fail(op, FAULT_CAPACITY, -r, "no place for another sandbox: %s", strerror(-r));
+    arena_init(&s.arena, 65536);
+    b->slot = s.berth.slot;
+    b->boot_ms = spec->boot_ms;
+    r = start_steps(n, op, b, &s);
+    b->netns = TAKE_FD(s.berth.fds[BERTH_NETNS]);
+    b->is_net_ours = spec->internet;
+    start_deinit(&s); /* the child has its own copies */
+    if (r < 0 && b->pid > 0) {
+        (void)os_pidfd_signal(b->pidfd, SIGKILL);
+        (void)waitid(P_PIDFD, (id_t)b->pidfd, NULL, WEXITED | __WALL);
+    }
+    return r;
+}
