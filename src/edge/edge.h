@@ -24,7 +24,9 @@
 #include "route/route_sign.h"
 #include "wire/http.h"
 
-#define EDGE_QUEUE 262144u /* bytes queued towards a slow side before the other is not read */
+#define EDGE_QUEUE 262144u       /* bytes queued towards a slow side before the other is not read */
+#define EDGE_QUEUE_ALL 67108864u /* of all connections, about: above 256 each may queue less */
+#define EDGE_QUEUE_LEAST 16384u
 #define EDGE_SCRATCH 262144u
 
 struct edge_conn;

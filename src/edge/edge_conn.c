@@ -10,6 +10,7 @@
 #include "route/route.h"
 
 #define READS_PER_EVENT 4
+#define READ_HEAD 65536 /* bytes read at once where a head is expected */
 #define LINGER_MS 2000
 
 /* Waits between attempts to reach a port that refuses: a server that is just being started is
@@ -164,6 +165,13 @@ static void fail(struct edge_conn *c, int status, const char *message, struct st
 }
 
 /* -- bytes out -- */
+
+/* Bytes that may be queued towards one slow side, and read at once: less with many connections. */
+static size_t queue_most(const struct edge *e)
+{
+    size_t share = EDGE_QUEUE_ALL / (e->conn_count ? e->conn_count : 1);
+    return share > EDGE_QUEUE ? EDGE_QUEUE : share < EDGE_QUEUE_LEAST ? EDGE_QUEUE_LEAST : share;
+}
 
 /* Sends at once what fits, queues the rest. False: broken. */
 static bool push(int fd, struct buf *queue, struct str data)
@@ -339,8 +347,9 @@ static bool up_data(struct edge_conn *c, struct str data)
 static void up_read(struct edge_conn *c)
 {
     char *scratch = c->edge->scratch;
-    for (int i = 0; i < READS_PER_EVENT && c->up && buf_used(&c->out) < EDGE_QUEUE; i++) {
-        ssize_t n = recv(c->up->fd, scratch, EDGE_SCRATCH, 0);
+    for (int i = 0; i < READS_PER_EVENT && c->up && buf_used(&c->out) < queue_most(c->edge); i++) {
+        size_t size = queue_most(c->edge);
+        ssize_t n = recv(c->up->fd, scratch, size, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
@@ -361,7 +370,7 @@ static void up_read(struct edge_conn *c)
         } else if (!up_data(c, data)) {
             return;
         }
-        if ((size_t)n < EDGE_SCRATCH)
+        if ((size_t)n < size)
             return;
     }
 }
@@ -668,24 +677,34 @@ static bool take_head(struct edge_conn *c)
     return c->state == CONN_EXCHANGE || c->state == CONN_HEAD;
 }
 
+/* Passes on what of `in` belongs to the request. Returns how many bytes that were; -1: the
+ * connection was ended. */
+static ssize_t pass(struct edge_conn *c, struct str in)
+{
+    ssize_t n = c->state == CONN_TUNNEL ? (ssize_t)in.n : body_take(&c->request, NULL, in);
+    if (n < 0) {
+        edge_conn_abort(c);
+        return -1;
+    }
+    c->sent_body = true;
+    /* the sandbox may stop reading; what it answered is still to be read */
+    if (!push(c->up->fd, &c->up->out, str_make(in.p, (size_t)n)))
+        c->request.is_over = true;
+    return n;
+}
+
 /* Passes on request bytes that were read already. False: nothing more can be done now. */
 static bool pass_body(struct edge_conn *c)
 {
     struct str in = buf_str(&c->in);
     if (in.n == 0 || (c->state == CONN_EXCHANGE && c->request.is_over) ||
-        buf_used(&c->up->out) >= EDGE_QUEUE)
+        buf_used(&c->up->out) >= queue_most(c->edge))
         return false;
-    ssize_t n = c->state == CONN_TUNNEL ? (ssize_t)in.n : body_take(&c->request, NULL, in);
-    if (n < 0) {
-        edge_conn_abort(c);
+    ssize_t n = pass(c, in);
+    if (n < 0)
         return false;
-    }
-    c->sent_body = true;
-    bool sent = push(c->up->fd, &c->up->out, str_make(in.p, (size_t)n));
     buf_consume(&c->in, (size_t)n);
-    if (!sent) /* the sandbox stopped reading; what it answered is still to be read */
-        c->request.is_over = true;
-    return sent;
+    return !c->request.is_over;
 }
 
 /* Does what can be done with the bytes in c->in. */
@@ -720,11 +739,11 @@ static bool wants_input(const struct edge_conn *c)
 {
     switch (c->state) {
     case CONN_HEAD:
-        return buf_used(&c->out) < EDGE_QUEUE;
+        return buf_used(&c->out) < queue_most(c->edge);
     case CONN_EXCHANGE:
-        return !c->request.is_over && buf_used(&c->up->out) < EDGE_QUEUE;
+        return !c->request.is_over && buf_used(&c->up->out) < queue_most(c->edge);
     case CONN_TUNNEL:
-        return buf_used(&c->up->out) < EDGE_QUEUE;
+        return buf_used(&c->up->out) < queue_most(c->edge);
     case CONN_LINGER:
         return true;
     default:
@@ -742,25 +761,42 @@ static void conn_update(struct edge_conn *c)
     loop_fd_change(&c->watch, events);
     if (!c->up || c->state == CONN_CONNECT)
         return;
-    events = (buf_used(&c->out) < EDGE_QUEUE ? (uint32_t)EPOLLIN : 0u) |
+    events = (buf_used(&c->out) < queue_most(c->edge) ? (uint32_t)EPOLLIN : 0u) |
              (buf_used(&c->up->out) ? (uint32_t)EPOLLOUT : 0u);
     loop_fd_change(&c->up->watch, events);
 }
 
+/* A body goes from the loop's own memory, which is warm, straight to the sandbox; only what belongs
+ * to a later request is kept. */
+static void client_bytes(struct edge_conn *c, struct str bytes)
+{
+    bool is_body = c->state == CONN_TUNNEL || (c->state == CONN_EXCHANGE && !c->request.is_over);
+    if (is_body && !buf_used(&c->in)) {
+        ssize_t n = pass(c, bytes);
+        if (n < 0)
+            return;
+        bytes = str_skip(bytes, (size_t)n);
+    }
+    if (bytes.n && !buf_append(&c->in, bytes))
+        conn_close(c);
+    else
+        client_input(c);
+}
+
 static void client_read(struct edge_conn *c)
 {
+    char *scratch = c->edge->scratch;
     for (int i = 0; i < READS_PER_EVENT && wants_input(c); i++) {
-        char *p = buf_room(&c->in, 65536);
-        ssize_t n = p ? recv(c->fd, p, 65536, 0) : 0;
+        size_t size = c->state == CONN_HEAD || buf_used(&c->in) ? READ_HEAD : queue_most(c->edge);
+        ssize_t n = recv(c->fd, scratch, size, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             break;
         if (n <= 0) { /* the client is gone: its request ends, its command goes on */
             conn_close(c);
             return;
         }
-        buf_added(&c->in, (size_t)n);
-        client_input(c);
-        if (n < 65536)
+        client_bytes(c, str_make(scratch, (size_t)n));
+        if ((size_t)n < size)
             break;
     }
     if (!buf_used(&c->in))

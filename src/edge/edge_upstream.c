@@ -9,6 +9,9 @@
 #include "edge/edge.h"
 #include "route/route.h"
 
+/* The kernel says "writable" of a unix socket when a quarter of its buffer is left: with the usual
+ * 208 KiB edge and agent took turns. The kernel caps this at twice net.core.wmem_max. */
+#define EDGE_ENVD_BUFFER (1 << 20)
 #define IDLE_ENVD_MS 60000 /* envd keeps idle connections longer than this */
 #define IDLE_PORT_MS 2000  /* servers of users: many close theirs after 5 s */
 #define IDLE_MAX 32u       /* kept per sandbox */
@@ -55,6 +58,8 @@ static int connect_port(struct edge_up *up, bool to_v6)
 static int connect_envd(struct edge_up *up)
 {
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    int size = EDGE_ENVD_BUFFER;
+    (void)setsockopt(up->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     (void)snprintf(sa.sun_path, sizeof sa.sun_path, "/proc/self/fd/%d/%s/envd.sock",
                    up->edge->run_fd, up->route->dir);
     return connect(up->fd, (struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
