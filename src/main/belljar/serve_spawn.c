@@ -102,7 +102,10 @@ void service_ended(struct service *s, int status)
 {
     bool was_short = clock_mono_ms() - s->started_ms < SHORT_LIFE_MS;
     s->pid = 0;
+    bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     s->failures = was_short ? s->failures + 1 : 0;
+    if (was_killed && s->failures > 1) /* from outside: not by what it does itself */
+        s->failures = 1;
     if (WIFSIGNALED(status))
         log_warn("%s ended by signal %d; restarting", s->name, WTERMSIG(status));
     else
