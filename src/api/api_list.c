@@ -7,25 +7,23 @@
 struct page {
     struct list_query query;
     char template_id[TEMPLATE_NAME_SIZE]; /* "": any */
-    const struct listing_rows *rows;      /* all that fits is in there */
-    bool is_exact;                        /* and nothing that has other metadata or template */
-    uint32_t low;                         /* index of the first that is not too old */
+    struct listing_view view;
+    const struct listing_rows *rows; /* of it */
+    uint32_t low;                    /* index of the first that is not too old */
 };
 
 static bool fits(const struct page *p, const struct sandbox *s)
 {
     const struct list_query *q = &p->query;
     return (life_is_paused(s->state) ? q->wants_paused : q->wants_running) &&
-           (p->is_exact ||
-            ((!p->template_id[0] || strcmp(p->template_id, s->spec.template.id) == 0) &&
-             (!q->metadata || sandbox_spec_matches(&s->spec, q->metadata))));
+           listing_fits(&p->view, s);
 }
 
 /* Running ones that the filters let through, on this page or not. */
 static uint32_t total_running(const struct page *p)
 {
     uint32_t n = 0;
-    if (p->is_exact && p->low == 0)
+    if (p->view.is_exact && p->low == 0)
         return p->rows->running;
     for (uint32_t i = p->low; i < p->rows->len; i++)
         n += !life_is_paused(p->rows->at[i]->state) && fits(p, p->rows->at[i]);
@@ -73,7 +71,6 @@ static bool put_page(const struct page *p, struct buf *b, const struct sandbox *
 /* Fills `p`. 0 or a negative errno with the sentence in c->op. */
 static int read_page(struct api_call *c, bool has_pages, struct page *p)
 {
-    static const struct listing_rows none;
     struct list_query *q = &p->query;
     struct template_ref ref;
     struct fleet *f = c->api->spec.fleet;
@@ -90,8 +87,9 @@ static int read_page(struct api_call *c, bool has_pages, struct page *p)
         q->wants_running = true;
     }
     bool is_known = !q->template.n || template_resolve(&in, &ref, p->template_id, NULL);
-    p->rows = is_known ? fleet_rows(f, q->metadata, p->template_id, &p->is_exact) : NULL;
-    p->rows = p->rows ? p->rows : &none;
+    /* no template has this id */
+    fleet_view(f, q->metadata, is_known ? p->template_id : "?", &p->view);
+    p->rows = p->view.rows;
     /* '~' is behind every id, and equal times go by ids from z to a: the first of that time */
     p->low = q->started_after_us == INT64_MIN
                  ? 0

@@ -26,6 +26,8 @@ static int read_metadata(struct op *op, struct arena *a, struct str value, json_
             !(s = json_stringn(v.p, v.n)) || json_object_set_new(*out, k.p, s) < 0)
             return bad(op, "validation error: metadata is not well encoded");
     }
+    if (json_object_size(*out) > LISTING_PAIRS)
+        return bad(op, "validation error: metadata has more than %d pairs", LISTING_PAIRS);
     return 0;
 }
 

@@ -115,10 +115,10 @@ static void on_finish(struct loop_task *t)
 
 /* -- indexes -- */
 
-const struct listing_rows *fleet_rows(struct fleet *f, const json_t *metadata,
-                                      const char *template_id, bool *is_exact)
+void fleet_view(struct fleet *f, const json_t *metadata, const char *template_id,
+                struct listing_view *out)
 {
-    return listing_find(&f->listing, metadata, template_id, is_exact);
+    listing_find(&f->listing, metadata, template_id, out);
 }
 
 struct sandbox *fleet_find(const struct fleet *f, struct str id)

@@ -64,10 +64,9 @@ int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, co
  * is clamped to the longest life. -ERANGE with INVALID: that has been reached already. */
 int fleet_set_end(struct fleet *f, struct op *op, struct sandbox *s, int64_t end_us);
 
-/* The visible sandboxes that a list has to look at, as listing_find; valid until the loop goes on.
- */
-const struct listing_rows *fleet_rows(struct fleet *f, const json_t *metadata,
-                                      const char *template_id, bool *is_exact);
+/* The visible sandboxes that a list has to look at, as listing_find. */
+void fleet_view(struct fleet *f, const json_t *metadata, const char *template_id,
+                struct listing_view *out);
 
 struct fleet_counts {
     uint32_t known, counted, running; /* all; using a place; reported as running */

@@ -216,25 +216,52 @@ void listing_remove(struct listing *l, struct sandbox *s)
     p->is_listed = p->is_running = false;
 }
 
-const struct listing_rows *listing_find(struct listing *l, const json_t *metadata,
-                                        const char *template_id, bool *is_exact)
+/* False: nobody has it. */
+static bool need(struct listing *l, struct listing_view *v, struct str key)
 {
-    const struct listing_rows *best = &l->all;
-    size_t pairs = json_object_size(metadata) + (template_id[0] != '\0');
+    struct listing_group *g = map_get(&l->groups, key);
+    if (!g || v->need_count > LISTING_PAIRS)
+        return false;
+    v->need[v->need_count++] = g;
+    if (g->rows.len < v->rows->len)
+        v->rows = &g->rows;
+    return true;
+}
+
+void listing_find(struct listing *l, const json_t *metadata, const char *template_id,
+                  struct listing_view *out)
+{
+    static const struct listing_rows none;
     const char *name;
     json_t *value;
-    struct listing_group *g;
-    *is_exact = pairs <= 1;
-    if (template_id[0]) {
-        g = map_get(&l->groups, key_of(&l->scratch, 't', template_id, ""));
-        best = g ? &g->rows : NULL;
-    }
+    bool good = true;
+    *out = (struct listing_view){ .rows = &l->all };
+    if (template_id[0])
+        good = need(l, out, key_of(&l->scratch, 't', template_id, ""));
     json_object_foreach((json_t *)(uintptr_t)metadata, name, value)
     {
-        g = map_get(&l->groups, key_of(&l->scratch, 'm', name, json_string_value(value)));
-        if (!best || !g)
-            return NULL;
-        best = g->rows.len < best->len ? &g->rows : best;
+        good = good && need(l, out, key_of(&l->scratch, 'm', name, json_string_value(value)));
     }
-    return best;
+    if (!good)
+        *out = (struct listing_view){ .rows = &none };
+    for (uint32_t i = 0; i < out->need_count; i++) /* that one is answered by where we look */
+        if (out->rows == &out->need[i]->rows || (out->rows == &l->all && i == 0)) {
+            out->rows = &out->need[i]->rows;
+            out->need[i] = out->need[--out->need_count];
+            break;
+        }
+    out->is_exact = out->need_count == 0;
+}
+
+bool listing_fits(const struct listing_view *v, const struct sandbox *s)
+{
+    const struct listing_place *p = &s->place;
+    for (uint32_t n = 0; n < v->need_count; n++) {
+        uint32_t i = 0;
+        while (i < p->group_count && p->groups[i] != v->need[n])
+            i++;
+        if (i == p->group_count)
+            return false;
+    }
+    return true;
 }

@@ -47,7 +47,17 @@ void listing_leave(struct listing *l, struct sandbox *s); /* fine without join; 
 void listing_update(struct listing *l, struct sandbox *s);
 void listing_remove(struct listing *l, struct sandbox *s);
 
-/* The shortest list that holds every sandbox with all pairs of `metadata` (NULL: any) and of
- * template `template_id` ("": any). NULL: there is none. *is_exact: it holds no others. */
-const struct listing_rows *listing_find(struct listing *l, const json_t *metadata,
-                                        const char *template_id, bool *is_exact);
+#define LISTING_PAIRS 32 /* of one filter; clients send one or two */
+/* What a list has to look at. */
+struct listing_view {
+    const struct listing_rows *rows; /* the shortest one that has all that fit; never NULL */
+    bool is_exact;                   /* and no others */
+    uint32_t need_count;
+    const struct listing_group *need[LISTING_PAIRS + 1]; /* the others that each must be in */
+};
+/* Those with all pairs of `metadata` (at most LISTING_PAIRS; NULL: any) and of template
+ * `template_id` ("": any). Valid until something changes. */
+void listing_find(struct listing *l, const json_t *metadata, const char *template_id,
+                  struct listing_view *out);
+/* One of out->rows fits. */
+bool listing_fits(const struct listing_view *v, const struct sandbox *s);

@@ -159,13 +159,3 @@ bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *
     json_decref(v);
     return good;
 }
-
-bool sandbox_spec_matches(const struct sandbox_spec *s, const json_t *filter)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(
-        (json_t *)(uintptr_t)filter, key,
-        value) if (!json_equal(json_object_get(s->metadata, key), value)) return false;
-    return true;
-}

@@ -47,6 +47,3 @@ bool sandbox_spec_has_start(const struct sandbox_spec *s);
  * `warm`: it is to wait for a second one. */
 bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *id,
                        const char *token, bool warm, int64_t now_us);
-
-/* True when every pair of `filter` (an object of strings) is in the metadata. */
-bool sandbox_spec_matches(const struct sandbox_spec *s, const json_t *filter);
