@@ -194,12 +194,17 @@ bool message_json_parse(const struct message_spec *spec, struct str in, struct a
 
 /* -- printing -- */
 
+/* The years of a protobuf Timestamp; a file system may hold others. */
+#define TIME_FIRST_S (-62135596800) /* 0001-01-01T00:00:00Z */
+#define TIME_LAST_S 253402300799    /* 9999-12-31T23:59:59Z */
+
 static void put_time(struct buf *b, const struct message_time *t)
 {
     char text[CLOCK_RFC3339_SIZE];
-    clock_format(t->s * 1000000, text); /* ends in .000000Z */
+    int64_t s = t->s < TIME_FIRST_S ? TIME_FIRST_S : t->s > TIME_LAST_S ? TIME_LAST_S : t->s;
+    clock_format(s * 1000000, text); /* ends in .000000Z */
     (void)buf_printf(b, "\"%.19s", text);
-    if (t->ns)
+    if (t->ns > 0 && t->ns < 1000000000)
         (void)buf_printf(b, ".%09d", t->ns);
     (void)buf_append(b, STR("Z\""));
 }

@@ -169,6 +169,29 @@ static void one_table_drives_both_codecs(void **state)
     arena_deinit(&a);
 }
 
+static void times_beyond_the_calendar_are_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        struct message_time time;
+        const char *json;
+    } rows[] = {
+        { { INT64_MAX, 5 }, "{\"when\":\"9999-12-31T23:59:59.000000005Z\"}" },
+        { { INT64_MIN, -5 }, "{\"when\":\"0001-01-01T00:00:00Z\"}" },
+        { { 253402300799, 1000000000 }, "{\"when\":\"9999-12-31T23:59:59Z\"}" },
+        { { -1, 0 }, "{\"when\":\"1969-12-31T23:59:59Z\"}" },
+    };
+    struct buf b;
+    buf_init(&b, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct outer msg = { .when = rows[i].time };
+        buf_reset(&b);
+        message_put(&outer_spec, MESSAGE_JSON, &msg, &b);
+        assert_str(buf_str(&b), rows[i].json);
+    }
+    buf_deinit(&b);
+}
+
 static void json_is_read_as_protobuf_maps_it(void **state)
 {
     (void)state;
@@ -294,6 +317,7 @@ int main(void)
         cmocka_unit_test(an_envelope_is_taken_from_the_front),
         cmocka_unit_test(strings_are_valid_json_whatever_is_in_them),
         cmocka_unit_test(one_table_drives_both_codecs),
+        cmocka_unit_test(times_beyond_the_calendar_are_bounded),
         cmocka_unit_test(json_is_read_as_protobuf_maps_it),
         cmocka_unit_test(binary_refuses_what_is_not_protobuf),
         cmocka_unit_test(parts_come_out_whatever_the_pieces),
