@@ -149,20 +149,18 @@ static int no_tag(struct op *op, const struct template_ref *ref)
     return -ENOENT;
 }
 
+/* 1 found, 0 there is none of that name, or a negative errno. */
 static int find_builtin(struct op *op, const struct templates *in, const struct template_ref *ref,
                         struct template *out)
 {
     const char *name = is_own(ref) ? real_name(in->state, ref->name, out->rootfs) : NULL;
-    if (!name) {
-        (void)op_fail(op, FAULT_NOT_FOUND, ENOENT, "template '%s%s%s' not found", ref->space,
-                      ref->space[0] ? "/" : "", ref->name);
-        return -ENOENT;
-    }
+    if (!name)
+        return 0;
     if (ref->tag[0] && strcmp(ref->tag, TEMPLATE_DEFAULT_TAG) != 0)
         return no_tag(op, ref);
     finish(out, name, ref->name);
     out->config = read_config(in->state, name);
-    return 0;
+    return 1;
 }
 
 /* -- those of the store -- */
@@ -196,10 +194,17 @@ int template_find(struct op *op, const struct templates *in, const struct templa
 {
     char id[TEMPLATE_NAME_SIZE];
     int r = stored_id(in, ref, false, id);
-    if (r == 0 && !(is_own(ref) && real_name(in->state, ref->name, NULL)))
+    if (r == 0) {
+        r = find_builtin(op, in, ref, out);
+        if (r != 0)
+            return r > 0 ? 0 : r;
         r = stored_id(in, ref, true, id);
-    if (r == 0)
-        return find_builtin(op, in, ref, out);
+    }
+    if (r == 0) {
+        (void)op_fail(op, FAULT_NOT_FOUND, ENOENT, "template '%s%s%s' not found", ref->space,
+                      ref->space[0] ? "/" : "", ref->name);
+        return -ENOENT;
+    }
     if (r > 0)
         r = store_build_tagged(in->store, id, ref->tag[0] ? ref->tag : TEMPLATE_DEFAULT_TAG,
                                copy_build, out);
