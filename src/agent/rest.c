@@ -65,6 +65,16 @@ static void get_envs(struct agent *a, struct http_call *c)
 
 /* -- init -- */
 
+/* What E2B's own control plane may ask of its agent and ours does not do, or NULL. Its timestamp is
+ * for a clock that stopped in a snapshot; a sandbox here has the host's clock, and could not set
+ * it. */
+static const char *init_unsupported(const struct schema_boot *b)
+{
+    if (b->ca_bundle.n)
+        return "caBundle is not supported: certificates come with the host's site layer";
+    return b->volume_mounts.count ? "volumeMounts is not supported: there are no volumes" : NULL;
+}
+
 static void init_body(struct http_call *c, struct str body)
 {
     struct agent *a = c->data;
@@ -75,6 +85,8 @@ static void init_body(struct http_call *c, struct str body)
     if (!message_parse(&schema_boot_spec, MESSAGE_JSON, body.n ? body : STR("{}"), &mem, &boot,
                        why)) {
         rest_fail(c, 400, "%s", why);
+    } else if (init_unsupported(boot)) {
+        rest_fail(c, 501, "%s", init_unsupported(boot));
     } else if (!identity_apply(&a->identity, boot)) {
         rest_fail(c, 503, "out of memory");
     } else {

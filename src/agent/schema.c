@@ -170,6 +170,8 @@ static const struct message_field boot_fields[] = {
     ROW(schema_boot, start, "startCmd", NULL, 11, STR),
     ROW(schema_boot, ready, "readyCmd", NULL, 12, STR),
     ROW(schema_boot, is_warm, "warm", NULL, 13, BOOL),
+    ROW(schema_boot, ca_bundle, "caBundle", NULL, 14, STR),
+    ROW_SUB(schema_boot, volume_mounts, "volumeMounts", 15, SUBS, schema_empty_spec),
 };
 SPEC(schema_boot_spec, "boot message", schema_boot, boot_fields);
 

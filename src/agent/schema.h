@@ -105,6 +105,8 @@ struct schema_boot {
     struct message_list envs, system; /* struct message_pair */
     bool has_sandbox_id, has_template_id, has_token, has_user, has_workdir, has_envs, has_system;
     bool has_events, is_warm;
+    struct str ca_bundle; /* both are only known in order to be refused */
+    struct message_list volume_mounts;
 };
 
 struct schema_compose {          /* POST /files/compose */
