@@ -5,7 +5,7 @@ BELLJAR_API_PORT ?= 3000
 BELLJAR_EDGE_PORT ?= 3002
 export BELLJAR_STATE BELLJAR_API_PORT BELLJAR_EDGE_PORT
 
-PROGRAMS = belljar belljar-control belljar-engine belljar-edge belljar-agent
+PROGRAMS = belljar belljar-control belljar-engine belljar-edge belljar-agent belljar-interp
 .DEFAULT_GOAL := help
 .PHONY: help deps build debug up down check lint bench fuzz sim churn format docs golden install clean
 
@@ -53,6 +53,11 @@ fuzz: ## every parser of foreign bytes, FUZZ_SECONDS (60) each
 
 sim: debug ## simulate lives of sandboxes for SIM_SECONDS (3600); a failure prints its seed
 	@SIM_SECONDS=$(or $(SIM_SECONDS),3600) build-debug/tests/unit/test-life-sim
+
+churn: ## create, use and kill CHURN (10000) sandboxes while the server's processes are killed; before and after
+	@scripts/deps test
+	@$(MAKE) --no-print-directory build
+	@tests/run churn
 
 format: ## clang-format the tree
 	@scripts/sources | xargs clang-format -i
