@@ -32,6 +32,17 @@ test('an upload and a download, each to its own sandbox', async () => {
   }
 })
 
+test('a signature for /files serves for /archive', async () => {
+  await s.files.write('tree/a/b', 'deep')
+  const as = (u) => u.replace('/files?', '/archive?')
+  const r = await fetch(as(await s.downloadUrl('tree')))
+  assert.equal(r.headers.get('content-type'), 'application/x-tar')
+  const tar = await r.arrayBuffer()
+  assert.equal((await fetch(as(await s.uploadUrl('copy')), { method: 'PUT', body: tar })).status, 204)
+  assert.equal(await s.files.read('copy/a/b'), 'deep')
+  assert.deepEqual(await message(await fetch(as(await s.downloadUrl('copy')), { method: 'PUT', body: tar })), [401, 'invalid signature'])
+})
+
 test('a browser asks first', async () => {
   const up = await s.uploadUrl('x')
   const r = await fetch(up, { method: 'OPTIONS', headers: { Origin: 'http://a.example', 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'content-type' } })
