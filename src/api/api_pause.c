@@ -4,10 +4,12 @@
 
 enum { WAIT_MS = 20000, TIMEOUT_S = 300 };
 
-static int64_t deadline(struct api_call *c)
+static int64_t deadline(struct api_call *c, const struct sandbox *s)
 {
+    bool starts = sandbox_spec_has_start(&s->spec); /* anew, should it boot from its disk */
     if (!c->deadline_ms)
-        c->deadline_ms = loop_now_ms(c->api->spec.loop) + WAIT_MS;
+        c->deadline_ms =
+            loop_now_ms(c->api->spec.loop) + WAIT_MS + (starts ? LIMIT_SANDBOX_READY_MS : 0);
     return c->deadline_ms;
 }
 
@@ -46,7 +48,7 @@ static void pause_it(struct api_call *c)
     if (!s)
         return;
     api_wait_init(c, on_paused);
-    int r = fleet_pause(c->api->spec.fleet, &c->op, s, asked_memory(c), deadline(c), &c->wait);
+    int r = fleet_pause(c->api->spec.fleet, &c->op, s, asked_memory(c), deadline(c, s), &c->wait);
     if (r == -EAGAIN)
         api_wait_again(c, pause_it);
     else if (r < 0)
@@ -91,7 +93,7 @@ static void resume_it(struct api_call *c)
         return;
     api_wait_init(c, on_resumed);
     int r = fleet_resume(c->api->spec.fleet, &c->op, s, asked_timeout(c), asked_memory(c),
-                         deadline(c), &c->wait);
+                         deadline(c, s), &c->wait);
     if (r == -EAGAIN)
         api_wait_again(c, resume_it);
     else if (r < 0)
@@ -119,7 +121,7 @@ static void connect_it(struct api_call *c)
     if (!is_settled) {
         api_wait_init(c, on_resumed);
         int r = fleet_resume(c->api->spec.fleet, &c->op, s, asked_timeout(c), asked_memory(c),
-                             deadline(c), &c->wait);
+                             deadline(c, s), &c->wait);
         if (r == -EAGAIN)
             api_wait_again(c, connect_it);
         else if (r < 0)

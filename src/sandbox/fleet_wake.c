@@ -26,8 +26,21 @@ static void wake_end(struct wake *w, const struct fault *fault)
     free(w);
 }
 
+/* From its disk alone it does not wake up by itself (core.md 6.5), whatever an edge believes. */
+static bool may_wake(const struct sandbox *s)
+{
+    return s->spec.auto_resume && (!life_is_paused(s->state) || s->state <= LIFE_RESUMING);
+}
+
+static const struct fault refused = { .code = FAULT_NOT_FOUND,
+                                      .text = "the sandbox does not wake up by itself" };
+
 static void wake_ask(struct wake *w, struct sandbox *s)
 {
+    if (!may_wake(s)) {
+        wake_end(w, &refused);
+        return;
+    }
     struct op op = { 0 };
     int64_t timeout_s = s->spec.timeout_s > WAKE_TIMEOUT_S ? s->spec.timeout_s : WAKE_TIMEOUT_S;
     int64_t deadline = loop_now_ms(w->fleet->spec.loop) + WAKE_MS;
@@ -54,10 +67,8 @@ static void on_waited(struct sandbox_wait *wait, struct sandbox *s, const struct
 void fleet_on_wake(void *data, struct str id, uint32_t peer, uint64_t tag)
 {
     struct fleet *f = data;
-    static const struct fault refused = { .code = FAULT_NOT_FOUND,
-                                          .text = "the sandbox does not wake up by itself" };
     struct sandbox *s = fleet_find(f, id);
-    struct wake *w = s && s->spec.auto_resume ? calloc(1, sizeof *w) : NULL;
+    struct wake *w = s && may_wake(s) ? calloc(1, sizeof *w) : NULL;
     if (!w) {
         route_wake_answer(f->routes, peer, tag, &refused);
         return;
