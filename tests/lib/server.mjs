@@ -1,13 +1,11 @@
 // The server under test, seen from the host: its processes, and ending and restarting them.
 import fs from 'node:fs'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { until } from './until.mjs'
 
 export { until }
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 export const state = process.env.BELLJAR_STATE
 export const bin = process.env.BELLJAR_BIN
 
@@ -37,7 +35,10 @@ export async function murderManager() {
   const [pid] = pids('belljar')
   process.kill(pid, 'SIGKILL')
   await until(() => pids('belljar')[0] !== pid, 5000, 'manager ended')
-  execFileSync(path.join(root, 'scripts/up'), [bin], { stdio: 'pipe' })
+  const log = fs.openSync(path.join(state, 'log/server.log'), 'a')
+  spawn(path.join(bin, 'belljar'), ['serve'], { stdio: ['ignore', log, log], detached: true }).unref()
+  fs.closeSync(log)
+  await until(() => pids('belljar-control').length, 5000, 'manager started')
 }
 
 export async function ready() {
