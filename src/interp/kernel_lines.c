@@ -1,0 +1,166 @@
+/* Kernels that are spoken to in lines: our adapters (one JSON object a line) and bash. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "interp/kernel_internal.h"
+#include "wire/json.h"
+
+/* Calls `fn` with each whole line of the reply pipe. */
+static bool each_line(struct kernel *k, void (*fn)(struct kernel *k, struct str line))
+{
+    bool goes_on = kernel_pipe_read(&k->reply);
+    struct str in = buf_str(&k->reply.in), line, rest;
+    size_t used = 0;
+    while (str_cut(str_skip(in, used), '\n', &line, &rest)) {
+        used += line.n + 1;
+        fn(k, line);
+    }
+    buf_consume(&k->reply.in, used);
+    return goes_on;
+}
+
+static void lines_pause(struct kernel *k, bool paused)
+{
+    if (k->reply.watch.loop)
+        loop_fd_change(&k->reply.watch, paused ? 0 : EPOLLIN);
+}
+
+static void lines_close(struct kernel *k) { kernel_pipe_close(&k->reply); }
+
+static void accepted(struct kernel *k)
+{
+    if (!k->is_silent)
+        kernel_emit(k, &(struct kernel_event){ .kind = KERNEL_COUNT, .count = ++k->count });
+}
+
+/* -- adapters -- */
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+static void adapter_line(struct kernel *k, struct str line)
+{
+    json_t *m = json_parse(line, NULL);
+    const char *type = text_of(m, "type");
+    if (strcmp(type, "ready") == 0) {
+        kernel_ready(k);
+    } else if (strcmp(type, "done") == 0) {
+        kernel_done(k);
+    } else if (strcmp(type, "result") == 0 && k->is_busy) {
+        kernel_drain(k);
+        kernel_emit(k,
+                    &(struct kernel_event){ .kind = KERNEL_RESULT,
+                                            .data = json_object_get(m, "data"),
+                                            .is_main = json_is_true(json_object_get(m, "main")) });
+    } else if (strcmp(type, "error") == 0 && k->is_busy) {
+        kernel_drain(k);
+        kernel_emit(k, &(struct kernel_event){ .kind = KERNEL_ERROR,
+                                               .name = text_of(m, "name"),
+                                               .value = text_of(m, "value"),
+                                               .text = str_of(text_of(m, "traceback")) });
+    } else {
+        log_warn("an adapter said something unknown: " STR_FMT, STR_ARG(line));
+    }
+    json_decref(m);
+}
+
+static void on_adapter(struct loop_fd *w, uint32_t events)
+{
+    struct kernel_pipe *p = w->data;
+    (void)events;
+    if (!each_line(p->kernel, adapter_line))
+        loop_fd_cancel(w);
+}
+
+static int adapter_open(struct kernel *k)
+{
+    return TRACE(kernel_pipe_start(k, &k->reply, k->reply.fd, on_adapter));
+}
+
+static void adapter_send(struct kernel *k, json_t *m)
+{
+    (void)json_put(&k->request.out, m);
+    (void)buf_byte(&k->request.out, '\n');
+    json_decref(m);
+    kernel_queue_send(k, &k->request);
+}
+
+static void adapter_run(struct kernel *k, struct str code, bool silent)
+{
+    (void)silent;
+    accepted(k);
+    adapter_send(k, json_pack("{s:s, s:s%}", "op", "run", "code", code.p, code.n));
+}
+
+static void adapter_env(struct kernel *k, const json_t *set, const json_t *unset)
+{
+    adapter_send(k, json_pack("{s:s, s:O?, s:O?}", "op", "env", "set", set, "unset", unset));
+}
+
+const struct kernel_wire kernel_adapter = { adapter_open, adapter_run, adapter_env, lines_pause,
+                                            lines_close };
+
+/* -- bash -- */
+
+/* Descriptor 4 gets the status when the shell is back at its prompt, also after an interrupt. */
+#define SAY "printf '%s\\n' \"$?\" >&4\n"
+
+static void shell_line(struct kernel *k, struct str line)
+{
+    char status[32];
+    if (!k->is_ready) {
+        kernel_ready(k);
+        return;
+    }
+    (void)str_copy(line, status, sizeof status);
+    if (!k->is_silent && !str_eq(line, STR("0"))) {
+        kernel_drain(k);
+        kernel_emit(k, &(struct kernel_event){
+                           .kind = KERNEL_ERROR, .name = "", .value = status, .text = STR("") });
+    }
+    kernel_done(k);
+}
+
+static void on_shell(struct loop_fd *w, uint32_t events)
+{
+    struct kernel_pipe *p = w->data;
+    (void)events;
+    if (!each_line(p->kernel, shell_line))
+        loop_fd_cancel(w);
+}
+
+static int shell_open(struct kernel *k)
+{
+    /* No prompts, no history: what it reads is not typed by a person. */
+    (void)buf_append(&k->request.out, STR("PS1= PS2=; set +H; set +o history\n" SAY));
+    kernel_queue_send(k, &k->request);
+    return TRACE(kernel_pipe_start(k, &k->reply, k->reply.fd, on_shell));
+}
+
+static void shell_run(struct kernel *k, struct str code, bool silent)
+{
+    (void)silent;
+    accepted(k);
+    (void)buf_append(&k->request.out, STR("eval -- "));
+    language_put_word(&k->request.out, code);
+    /* its input is not the pipe that the next cells come by */
+    (void)buf_append(&k->request.out, STR(" </dev/null\n" SAY));
+    kernel_queue_send(k, &k->request);
+}
+
+static void shell_env(struct kernel *k, const json_t *set, const json_t *unset)
+{
+    struct buf code;
+    buf_init(&code, 0);
+    language_put_env(&code, k->spec.language, set, unset);
+    shell_run(k, buf_str(&code), true);
+    buf_deinit(&code);
+}
+
+const struct kernel_wire kernel_shell = { shell_open, shell_run, shell_env, lines_pause,
+                                          lines_close };

@@ -1,0 +1,4 @@
+# Tracebacks without colours, results without an ellipsis (spec/code-interpreter.md 9).
+c = get_config()  # noqa: F821
+c.InteractiveShell.colors = "NoColor"
+c.PlainTextFormatter.max_seq_length = 0
