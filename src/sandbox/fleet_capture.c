@@ -224,8 +224,6 @@ static void make_build_id(char out[SANDBOX_BUILD_SIZE])
 static int name_it(struct capture *c, struct sandbox *s, struct sandbox_capture *out,
                    const struct template_ref *ref)
 {
-    c->layer[0] = 'l';
-    rand_id(c->layer + 1, sizeof c->layer - 2);
     memcpy(out->layer, c->layer, sizeof c->layer);
     if (!ref)
         return 0;
@@ -242,25 +240,29 @@ static int name_it(struct capture *c, struct sandbox *s, struct sandbox_capture 
     return add_record(c, s, ref->name[0] ? ref->name : NULL);
 }
 
-static int capture_new(struct sandbox *s, struct capture **out)
+static struct capture *capture_new(struct sandbox *s)
 {
     struct capture *c = calloc(1, sizeof *c);
-    *out = c;
     if (!c)
-        return -ENOMEM;
+        return NULL;
+    c->layer[0] = 'l';
+    rand_id(c->layer + 1, sizeof c->layer - 2);
+    if (!layers_hold(&s->fleet->layers, c->layer)) {
+        free(c);
+        return NULL;
+    }
     c->fleet = s->fleet;
     (void)str_copy(str_of(s->id), c->id, sizeof c->id);
     (void)str_copy(str_of(s->spec.template.layers), c->below, sizeof c->below);
     list_init(&c->node);
     list_push(&s->fleet->captures, &c->node);
-    return 0;
+    return c;
 }
 
 int fleet_capture(struct fleet *f, struct op *op, struct sandbox *s, const struct template_ref *ref,
                   struct sandbox_capture *out, int64_t deadline_ms, struct sandbox_wait *w)
 {
     static const struct fleet_refusal refusal = { "Sandbox", "is paused; connect to it first" };
-    struct capture *c;
     enum life_outcome may = life_step(s->state, LIFE_DO_SNAPSHOT).outcome;
     if (may != LIFE_TAKEN)
         return fleet_asked(op, s, (int)may, &refusal, deadline_ms, w);
@@ -270,20 +272,15 @@ int fleet_capture(struct fleet *f, struct op *op, struct sandbox *s, const struc
         return op_fail(op, FAULT_INVALID, EMLINK,
                        "the sandbox stands on %d layers of snapshots already, which is the most",
                        LIMIT_LAYERS);
-    int r = capture_new(s, &c);
+    struct capture *c = capture_new(s);
+    int r = c ? name_it(c, s, out, ref) : -ENOMEM;
+    s->capture = c;
     if (r == 0)
-        r = name_it(c, s, out, ref);
-    if (r == 0 && !layers_hold(&f->layers, c->layer))
-        r = -ENOMEM;
-    if (r == 0) {
-        s->capture = c;
         r = fleet_step(f, s, LIFE_DO_SNAPSHOT, NULL);
-        if (r < 0) {
-            s->capture = NULL;
-            discard(c);
-        }
-    }
-    if (r < 0 && c)
+    if (r < 0 && c) {
+        s->capture = NULL;
+        discard(c);
         capture_free(c);
+    }
     return fleet_asked(op, s, r, &refusal, deadline_ms, w);
 }

@@ -62,6 +62,19 @@ test('snapshots of what came from snapshots keep their distance', async () => {
   assert.equal(await sh(await create(ids[3]), 'cat ~/f0 ~/f3'), '03')
 })
 
+test('the most layers stand and hold, and one more is refused', async () => {
+  let s = await create('base')
+  for (let i = 0; i < 32; i++) {
+    await s.files.write(`/home/user/f${i}`, String(i))
+    const { snapshotId } = await snap(s)
+    await s.kill()
+    s = await create(snapshotId)
+  }
+  assert.equal(await sh(s, 'ls ~ | grep -c ^f; cat ~/f0 ~/f31'), '32\n031')
+  await assert.rejects(s.createSnapshot(), /400.*32 layers of snapshots already/)
+  await assert.rejects(s.fork(), /400.*32 layers of snapshots already/)
+})
+
 test('names, tags, and the same name again', async () => {
   const name = `n-${run}`
   const s = await create('base')
