@@ -35,7 +35,7 @@ function census() {
   for (const p of procs) for (const kind of ['net', 'mnt', 'pid', 'user', 'ipc', 'uts']) try { spaces.add(fs.readlinkSync(`/proc/${p}/ns/${kind}`)) } catch { /* gone */ }
   c['namespaces of sandboxes'] = spaces.size
   c['network devices'] = fs.readdirSync('/sys/class/net').filter((n) => n.startsWith(prefix())).length
-  c['loop devices'] = execFileSync('losetup', ['-l', '-n', '-O', 'BACK-FILE']).toString().split('\n').filter((l) => l.includes(state)).length
+  c['loop devices'] = execFileSync('losetup', ['-l', '-n', '-O', 'BACK-FILE']).toString().split('\n').filter((l) => l.includes(`${state}/`)).length
   c['descriptors of services'] = server.map((p) => fs.readdirSync(`/proc/${p}/fd`).length).reduce((a, b) => a + b, 0)
   c['sandboxes in run/s'] = fs.readdirSync(`${state}/run/s`).length
   for (const d of ['layers', 'kept']) c[`files in ${d}`] = fs.existsSync(`${state}/${d}`) ? fs.readdirSync(`${state}/${d}`).length : 0
