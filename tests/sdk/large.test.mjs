@@ -1,6 +1,7 @@
 // What is large in one call does not keep other calls waiting, and is done whole all the same.
 import test, { before, after } from 'node:test'
 import assert from 'node:assert/strict'
+import http from 'node:http'
 import { Sandbox } from 'e2b'
 
 const COUNT = 20_000
@@ -12,7 +13,7 @@ const call = (path, body, h = {}) => fetch(process.env.E2B_SANDBOX_URL + path, {
 })
 before(async () => {
   s = await Sandbox.create({ timeoutMs: 600_000 })
-  await s.commands.run(`mkdir -p /tmp/many/sub && cd /tmp/many && seq ${COUNT} | split -l 1 -a 5 -d - f && head -c 20000000 /dev/urandom > /tmp/half`, { timeoutMs: 120_000 })
+  await s.commands.run(`mkdir -p /tmp/many/sub && cd /tmp/many && seq -f 'f%05g' 0 ${COUNT - 1} | xargs touch && head -c 20000000 /dev/urandom > /tmp/half`, { timeoutMs: 120_000 })
 })
 after(async () => { await s.kill() })
 
@@ -55,4 +56,47 @@ test('compose of what is large', async () => {
 test('a large tree is removed whole', async () => {
   await s.files.remove('/tmp/many')
   assert.equal(await s.files.exists('/tmp/many'), false)
+})
+
+// More events than all the queues on the way hold, while nobody reads; of few files, for inodes are scarce.
+const storm = (dir, count) => s.commands.run(`python3 -c "
+import os
+for i in range(${count} // 2):
+    name = '${dir}/' + 's' * 100 + str(i)
+    open(name, 'x').close(); os.unlink(name)"`, { timeoutMs: 60_000 })
+
+test('a watcher that lost events says so, to a stream that was not read', async () => {
+  await s.files.makeDir('/tmp/storm')
+  const u = new URL(process.env.E2B_SANDBOX_URL), body = Buffer.from('{"path":"/tmp/storm"}'), head = Buffer.alloc(5)
+  head.writeUInt32BE(body.length, 1)
+  const req = http.request({ host: u.hostname, port: u.port, method: 'POST', path: '/filesystem.Filesystem/WatchDir',
+    headers: { 'E2b-Sandbox-Id': s.sandboxId, 'E2b-Sandbox-Port': '49983', 'X-Access-Token': s.envdAccessToken ?? '', 'Content-Type': 'application/connect+json' } })
+  const res = await new Promise((resolve) => { req.on('response', resolve); req.end(Buffer.concat([head, body])) })
+  res.pause()
+  await storm('/tmp/storm', 150_000)
+  let last = ''
+  for await (const d of res) last = (last + d.toString('latin1')).slice(-400)
+  assert.match(last, /"code":"resource_exhausted","message":"[^"]*events were lost"/)
+})
+
+test('a watcher that lost events says so when it is asked, once', async () => {
+  await s.files.makeDir('/tmp/storm2')
+  const ask = async (method, message) => { const r = await call(`/filesystem.Filesystem/${method}`, message); return [r.status, await r.json()] }
+  const [, { watcherId }] = await ask('CreateWatcher', { path: '/tmp/storm2' })
+  await storm('/tmp/storm2', 100_000)
+  const [status, { code }] = await ask('GetWatcherEvents', { watcherId })
+  assert.deepEqual([status, code], [429, 'resource_exhausted'])
+  await s.files.write('/tmp/storm2/after', 'x')
+  const [, { events }] = await ask('GetWatcherEvents', { watcherId })
+  assert.ok(events.some((e) => e.name === 'after' && e.type === 'EVENT_TYPE_CREATE'))
+})
+
+test('a watched directory that is renamed says so', async () => {
+  await s.files.makeDir('/tmp/from')
+  const seen = []
+  const h = await s.files.watchDir('/tmp/from', (e) => seen.push(`${e.type} ${e.name}`))
+  await s.files.rename('/tmp/from', '/tmp/to')
+  for (let i = 0; i < 100 && !seen.includes('rename .'); i++) await s.files.exists('/')
+  assert.ok(seen.includes('rename .'), seen.join())
+  await h.stop()
 })
