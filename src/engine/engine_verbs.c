@@ -99,8 +99,8 @@ static void hello_boxes(struct peer *p)
         const struct box *b = e->ns.boxes.slots[i].value;
         if (b->is_stopping && !b->is_destroyed)
             found_send(p, b->id, EK_KEPT, 1);
-        else if (b->state == BOX_RUNNING && b->is_warm)
-            found_send(p, b->id, EK_WARM, 1);
+        else if ((b->state == BOX_RUNNING || b->state == BOX_BOOTING) && b->is_warm)
+            found_send(p, b->id, EK_WARM, 1); /* nobody else knows it, also while it starts */
         else if (b->state == BOX_RUNNING)
             found_send(p, b->id, EK_FROZEN, b->is_frozen);
     }
