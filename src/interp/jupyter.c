@@ -111,16 +111,16 @@ bool jupyter_put(struct buf *b, const struct jupyter *j, const char *type, const
 
 enum { PART_SIGNATURE, PART_HEADER, PART_PARENT, PART_METADATA, PART_CONTENT, PARTS };
 
-/* What a cell prints may be anything; kernels pass some of it on as it is. */
+/* What a cell prints may be anything, NUL too; kernels pass some of it on as it is. */
 static json_t *parse_content(struct str text)
 {
-    json_t *v = json_parse(text, NULL);
+    json_t *v = json_loadb(text.p, text.n, JSON_ALLOW_NUL, NULL);
     struct buf repaired;
     if (v)
         return v;
     buf_init(&repaired, 0);
     if (line_repair(&repaired, text))
-        v = json_parse(buf_str(&repaired), NULL);
+        v = json_loadb(repaired.p, repaired.len, JSON_ALLOW_NUL, NULL);
     buf_deinit(&repaired);
     return v;
 }

@@ -68,8 +68,10 @@ static const char *text_of(const json_t *o, const char *key)
 static void on_stream(struct kernel *k, const json_t *content)
 {
     bool is_err = strcmp(text_of(content, "name"), "stderr") == 0;
-    kernel_emit(k, &(struct kernel_event){ .kind = is_err ? KERNEL_ERR : KERNEL_OUT,
-                                           .text = str_of(text_of(content, "text")) });
+    json_t *text = json_object_get(content, "text");
+    kernel_emit(k, &(struct kernel_event){
+                       .kind = is_err ? KERNEL_ERR : KERNEL_OUT,
+                       .text = str_make(json_string_value(text), json_string_length(text)) });
 }
 
 static void on_display(struct kernel *k, const json_t *content)

@@ -15,9 +15,12 @@ def _belljar_data():
             return None
         import orjson
 
-        # what JSON has no word for becomes text, dates as ISO 8601
+        # what JSON has no word for becomes text, times as ISO 8601
+        def other(v):
+            return v.isoformat() if hasattr(v, "isoformat") else str(v)
+
         columns = value.to_dict(orient="list")
-        text = orjson.dumps(columns, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        text = orjson.dumps(columns, default=other, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
         return orjson.loads(text)
 
     def chart(value):

@@ -114,6 +114,8 @@ function prepare() {
   const own = (...args) => createRequire(file())(...args)
   const like = createRequire(file())
   Object.defineProperties(own, { resolve: { get: () => createRequire(file()).resolve }, cache: { value: like.cache }, main: { value: undefined } })
+  // the plain one waits for the console sessions to end, which are ours and do not
+  process.exit = () => process.kill(process.pid, 'SIGKILL')
   globalThis.require = own
   globalThis.module = { exports: {} }
   globalThis.exports = globalThis.module.exports
