@@ -113,7 +113,6 @@ test('every kind of result', async () => {
     if (field !== 'text') assert.deepEqual([...r.formats()], [field])
     assert.equal(r.isMainResult, false)
   }
-  assert.deepEqual((await show('x/own', 'mine')).extra, { 'x/own': 'mine' })
   assert.deepEqual((await run('[1, {"a": None}]')).results[0].json, [1, { a: null }])
   assert.equal((await run('"quoted"')).text, 'quoted')
   const own = await run('class A:\n    def _repr_html_(self): return "<i>"\n    def _repr_e2b_data_(self): return {"k": [1]}\nA()')
