@@ -132,7 +132,7 @@ static void on_captured(void *data, struct capture *c, int status)
 {
     struct engine *e = data;
     char text[128];
-    (void)snprintf(text, sizeof text, "capturing its disk: %s", strerror(-status));
+    (void)snprintf(text, sizeof text, "capturing its disk: %s", ns_work_text(status));
     LIST_EACH_SAFE(it, &c->asks) {
         struct ask *a = LIST_OF(it, struct ask, node);
         struct peer *p = peer_find(e, a->peer);

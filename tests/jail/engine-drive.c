@@ -5,6 +5,7 @@
  *   port ID PORT          connects to PORT inside and prints what comes within a second
  *   churn TEMPLATE COUNT GAP_MS [KEEP]   creates and destroys in turn (KEEP: destroys at the end),
  *                         prints JSON: p50, p99 of create in microseconds, rate
+ *   pauses ID COUNT       freezes and thaws in turn, prints JSON: microseconds of each
  *   burst TEMPLATE COUNT  all creates at once, then all destroys
  *   wait                  prints events until the engine closes
  * Names: memory cpus pids disk (bytes, thousandths) internet kept warm boot_ms (numbers);
@@ -211,6 +212,38 @@ static int churn(const char *template, int total, long gap, bool keep)
     return failed ? 1 : 0;
 }
 
+static int64_t timed(uint16_t verb, const char *id)
+{
+    struct msg m;
+    int fds[LINK_FDS], n;
+    int64_t begin = clock_mono_us();
+    ask(verb, id);
+    send_out();
+    if (answer(&m, fds, &n, false) < 0) {
+        show(&m);
+        exit(1);
+    }
+    return clock_mono_us() - begin;
+}
+
+static int pauses(const char *id, int total)
+{
+    static int64_t freeze[COUNT_MAX], thaw[COUNT_MAX];
+    for (int i = 0; i < total; i++) {
+        freeze[i] = timed(ENGINE_FREEZE, id);
+        pause_ms(20);
+        thaw[i] = timed(ENGINE_THAW, id);
+        pause_ms(20);
+    }
+    qsort(freeze, (size_t)total, sizeof *freeze, number_compare);
+    qsort(thaw, (size_t)total, sizeof *thaw, number_compare);
+    printf("{\"pauses\":%d,\"freeze_p50_us\":%lld,\"freeze_p99_us\":%lld,\"thaw_p50_us\":%lld,"
+           "\"thaw_p99_us\":%lld}\n",
+           total, (long long)freeze[total / 2], (long long)freeze[total * 99 / 100],
+           (long long)thaw[total / 2], (long long)thaw[total * 99 / 100]);
+    return 0;
+}
+
 static int burst(const char *template, int total)
 {
     struct msg m;
@@ -357,6 +390,8 @@ static int run(int argc, char **argv)
         return claim(a, b);
     if (strcmp(verb, "port") == 0 && b)
         return port(a, b);
+    if (strcmp(verb, "pauses") == 0 && b)
+        return pauses(a, (int)strtol(b, NULL, 10));
     if (strcmp(verb, "burst") == 0 && b)
         return burst(a, (int)strtol(b, NULL, 10));
     if (strcmp(verb, "churn") == 0 && argc > 5)

@@ -51,4 +51,5 @@ inside_root() { timeout 30 python3 "$root/tests/lib/agent-exec" "$STATE/run/s/$1
 groups_left() { find /sys/fs/cgroup -mindepth 3 -maxdepth 3 -path "*/belljar-$PREFIX/[0-9]*" -printf '%f\n' | sort -u | wc -l; }
 links_left() { ip -o link | grep -c " ${PREFIX}v[0-9]"; }
 loops_left() { losetup -n -O BACK-FILE -a | grep -c "^$STATE/"; }
-agents() { ps -eo uid= | awk -v from="$UIDS" '$1 >= from && $1 < from + 200 * 65536' | wc -l; }
+# the dead that wait for a pid 1 that does not reap are not ours
+agents() { ps -eo uid=,stat= | awk -v from="$UIDS" '$2 !~ /Z/ && $1 >= from && $1 < from + 200 * 65536' | wc -l; }

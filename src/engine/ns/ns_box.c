@@ -1,6 +1,7 @@
 #include "engine/ns/ns_box.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -15,6 +16,8 @@
 #include "engine/ns/ns_pause.h"
 #include "engine/ns/ns_start.h"
 #include "os/os_sys.h"
+
+#define END_MS 10000 /* for a killed sandbox to be gone, at start */
 
 struct box *ns_box_get(struct ns *n, struct str id) { return map_get(&n->boxes, id); }
 
@@ -265,10 +268,28 @@ static void box_adopt_state(struct box *b, const struct ns_record *r)
     b->is_frozen = cgroup_is_frozen(&n->host.cgroups, b->slot);
     if (!r->ready) /* nobody waits for it any more, and what it was told may not have arrived */
         ns_box_kill(b);
-    else if (ns_record_has(&n->host, b->id, NS_MARK_STOP))
-        (void)ns_kept_stop(b);
     else
         ns_pause_adopt(b);
+}
+
+static bool is_dead(int pidfd, int wait_ms)
+{
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+    return poll(&p, 1, wait_ms) > 0;
+}
+
+/* One that is dead and not yet reaped has its number still, but not its mounts. One that was to be
+ * stopped may be anywhere in between: it is ended for good, and its disk is kept as a dead one's.
+ */
+static bool is_over(const struct ns *n, const struct ns_record *r, int pidfd)
+{
+    if (!ns_record_has(&n->host, r->id, NS_MARK_STOP))
+        return is_dead(pidfd, 0);
+    (void)os_pidfd_signal(pidfd, SIGKILL);
+    (void)cgroup_freeze(&n->host.cgroups, r->slot, false);
+    if (!is_dead(pidfd, END_MS))
+        log_warn("%s: it does not end", r->id);
+    return true;
 }
 
 int ns_box_adopt(struct ns *n, const struct ns_record *r)
@@ -280,6 +301,8 @@ int ns_box_adopt(struct ns *n, const struct ns_record *r)
      */
     CLEANUP(fd_closep) int pidfd = os_pidfd_open(r->pid);
     if (pidfd < 0 || proc_start_time(r->pid, &ticks) < 0 || ticks != r->start_ticks)
+        return -ESRCH;
+    if (r->ready && is_over(n, r, pidfd))
         return -ESRCH;
     if (!ns_pool_adopt(&n->pool, r->slot))
         return RAISE(-EBUSY);

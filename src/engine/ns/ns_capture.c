@@ -146,7 +146,7 @@ static void on_report(struct ns_work *w, uint64_t value, int *fd)
 static void on_undone(struct ns_work *w, int status)
 {
     if (status < 0)
-        log_warn("a frozen disk cannot be thawed: %s", strerror(-status));
+        log_warn("a frozen disk cannot be thawed: %s", ns_work_text(status));
     capture_free(w->data);
 }
 
@@ -154,7 +154,7 @@ static void on_settled(struct ns_work *w, int status)
 {
     const struct capture *c = w->data;
     if (status < 0)
-        log_warn("layer %s is not durable: %s", c->layer, strerror(-status));
+        log_warn("layer %s is not durable: %s", c->layer, ns_work_text(status));
     capture_free(w->data);
 }
 
@@ -166,7 +166,7 @@ static void on_end(struct ns_work *w, int status)
     static const struct ns_work_ops undo = { undo_run, NULL, on_undone };
     struct capture *c = w->data;
     if (status < 0)
-        log_warn("layer %s of %s: %s", c->layer, c->id, strerror(-status));
+        log_warn("layer %s of %s: %s", c->layer, c->id, ns_work_text(status));
     if (c->is_answered) {
         w->ops = &settle_ops;
         w->slot = NS_NO_SLOT;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ipc/engine_proto.h"
+#include "os/os_proc.h"
 #include "os/os_seccomp.h"
 #include "os/os_sys.h"
 
@@ -148,12 +149,27 @@ static int child_op(const struct ns_child *c, const struct plan_op *op)
     return -ENOSYS;
 }
 
+/* The clone has a copy of all that the engine has open: its own end of this boot channel, its lock,
+ * its clients. Held here they would outlive an engine that dies while we wait for it, and the end
+ * of file that tells us of that would never come. */
+static void child_close(const struct ns_child *c)
+{
+    int keep[PLAN_FDS + NS_HANDED + 1], count = 0;
+    for (int i = 0; i < PLAN_FDS; i++)
+        keep[count++] = c->fds[i];
+    for (int i = 0; i < c->handed_count; i++)
+        keep[count++] = c->handed[i];
+    keep[count++] = c->agent;
+    proc_close_others(keep, count);
+}
+
 _Noreturn void ns_child_run(const struct ns_child *c)
 {
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
+    child_close(c);
     size_t i = 0;
     int r = 0;
     for (; i < c->plan->count && r >= 0; i++)

@@ -53,23 +53,24 @@ int ns_kept_image(const struct ns_host *h, const struct ns_record *r, bool *is_k
     return fd < 0 ? -ENOENT : fd;
 }
 
-/* Waits until nothing writes to the image, makes it durable, and gives it its name. */
-static int image_keep(const struct ns_host *h, const struct ns_record *r)
+static int image_enter(const struct ns_host *h, uint32_t number, const char *id)
 {
     char name[16];
+    (void)snprintf(name, sizeof name, "%u", number);
+    return renameat(h->disks, name, h->kept, id) < 0 ? RAISE(-errno) : 0;
+}
+
+/* Gives the image its name, waits until nothing writes to it, and makes it durable. */
+static int image_keep(const struct ns_host *h, const struct ns_record *r)
+{
     bool is_kept = false;
     CLEANUP(fd_closep) int image = ns_kept_image(h, r, &is_kept);
-    if (image < 0)
-        return TRACE(image);
+    int e = image < 0 ? image : is_kept ? 0 : image_enter(h, r->disk, r->id);
+    if (e < 0)
+        return TRACE(e);
     if (ns_disk_lock(image) < 0)
         log_warn("%s: something holds its disk still", r->id);
-    int e = fsync(image) < 0 ? RAISE(-errno) : 0;
-    (void)snprintf(name, sizeof name, "%u", r->disk);
-    if (!is_kept && renameat(h->disks, name, h->kept, r->id) < 0)
-        return RAISE(-errno);
-    if (fsync(h->kept) < 0 || fsync(h->disks) < 0)
-        return RAISE(-errno);
-    return e;
+    return fsync(image) < 0 || fsync(h->kept) < 0 || fsync(h->disks) < 0 ? RAISE(-errno) : 0;
 }
 
 int ns_kept_leave(const struct ns_host *h, const char *id, int disk)
@@ -118,7 +119,7 @@ static void on_kept(struct ns_work *w, int status)
         return;
     }
     if (status < 0)
-        log_error("%s: its disk is not kept: %s", b->id, strerror(-status));
+        log_error("%s: its disk is kept, but not durable: %s", b->id, ns_work_text(status));
     ns_box_gone(b, NULL, status);
 }
 
@@ -127,6 +128,8 @@ void ns_kept_begin(struct box *b)
     static const struct ns_work_ops ops = { keep_run, NULL, on_kept };
     b->state = BOX_KEEPING;
     b->disk_number = ns_disk_number(b->disk);
+    /* First of all: whatever fails from now on, its disk is not one that nobody knows. */
+    (void)image_enter(&b->ns->host, b->disk_number, b->id);
     b->work = (struct ns_work){ .ops = &ops, .data = b, .slot = b->slot, .gives_fd = true };
     b->work.fd = TAKE_FD(b->disk);
     ns_work_start(&b->ns->workers, &b->work);
@@ -213,7 +216,7 @@ static void on_opened(struct ns_work *w, int status)
     struct box *b = w->data;
     if (b->state == BOX_PREPARING && (status < 0 || b->disk < 0))
         (void)op_fail(&b->op, FAULT_CREATE_FAILED, -status, "opening its kept disk: %s",
-                      strerror(-status));
+                      ns_work_text(status));
     else if (b->state == BOX_PREPARING) {
         b->state = BOX_BOOTING;
         if (ns_start(b->ns, &b->op, b, &b->spec->spec) == 0)

@@ -233,3 +233,8 @@ void ns_workers_cancel(struct ns_workers *ws, uint32_t slot)
             ns_work_cancel(w);
     }
 }
+
+const char *ns_work_text(int status)
+{
+    return status == -EPIPE ? "the process that did it died" : strerror(-status);
+}

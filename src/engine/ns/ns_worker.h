@@ -24,8 +24,8 @@ struct ns_work_ops {
     int (*run)(const struct ns_host *h, struct ns_work *w);
     /* Something said on the way, with a descriptor or -1; whoever takes it sets it to -1. */
     void (*on_report)(struct ns_work *w, uint64_t value, int *fd);
-    /* The process is gone; -ECANCELED when it never was, -EPIPE when it died. The work may be freed
-     * or started again. */
+    /* The process is gone; -ECANCELED when it never was, -EPIPE when it died (ns_work_text says
+     * it). The work may be freed or started again. */
     void (*on_end)(struct ns_work *w, int status);
 };
 struct ns_workers {
@@ -61,6 +61,9 @@ static inline bool ns_work_is_started(const struct ns_work *w) { return w->all !
 /* True when works of `slot` are under way. */
 bool ns_workers_have(const struct ns_workers *ws, uint32_t slot);
 void ns_workers_cancel(struct ns_workers *ws, uint32_t slot);
+
+/* What a work's status means. */
+const char *ns_work_text(int status);
 
 /* In the process: */
 bool ns_work_is_over(void); /* it was asked to end */
