@@ -11,8 +11,8 @@ const services = () => ['belljar', 'belljar-control', 'belljar-engine', 'belljar
 
 async function withSandbox(fn) {
   const before = services()
-  const s = await Sandbox.create({ timeoutMs: 180_000 })
-  const other = await Sandbox.create({ timeoutMs: 180_000 })
+  const s = await Sandbox.create({ timeoutMs: 600_000 })
+  const other = await Sandbox.create({ timeoutMs: 600_000 })
   try {
     await fn(s)
     assert.equal((await other.commands.run('echo unharmed')).stdout, 'unharmed\n')
