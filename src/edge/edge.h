@@ -58,7 +58,8 @@ struct edge {
     uint32_t conn_count;
     bool is_synced; /* the first whole table came; before that nobody is accepted */
     struct map routes;
-    uint64_t sync; /* number of the current table transfer */
+    struct map tokens; /* envd token -> edge_route */
+    uint64_t sync;     /* number of the current table transfer */
     struct link control, engine;
     struct loop_timer control_retry, engine_retry, accept_retry;
     uint64_t next_tag;

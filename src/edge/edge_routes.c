@@ -24,6 +24,8 @@ static void end_connections(struct edge_route *r, void (*end)(struct edge_conn *
 static void route_free(struct edge *e, struct edge_route *r)
 {
     (void)map_remove(&e->routes, str_of(r->id));
+    if (r->envd_token)
+        (void)map_remove(&e->tokens, str_of(r->envd_token));
     edge_wake_end(r, 502);
     end_connections(r, edge_conn_abort);
     free(r->traffic_token);
@@ -57,6 +59,16 @@ static void take_optional(const struct msg *m, uint16_t key, char **slot)
     *slot = msg_get_str(m, key, &s) ? str_dup(s) : NULL;
 }
 
+/* Without memory it is found by its host name all the same. */
+static void take_token(struct edge *e, const struct msg *m, struct edge_route *r)
+{
+    if (r->envd_token)
+        (void)map_remove(&e->tokens, str_of(r->envd_token));
+    take_optional(m, RK_ENVD_TOKEN, &r->envd_token);
+    if (r->envd_token)
+        (void)map_put(&e->tokens, str_of(r->envd_token), r);
+}
+
 static int on_set(struct edge *e, const struct msg *m)
 {
     struct str id, dir;
@@ -76,7 +88,7 @@ static int on_set(struct edge *e, const struct msg *m)
     r->seen = e->sync;
     take_optional(m, RK_TRAFFIC_TOKEN, &r->traffic_token);
     take_optional(m, RK_MASK_HOST, &r->mask_host);
-    take_optional(m, RK_ENVD_TOKEN, &r->envd_token);
+    take_token(e, m, r);
     edge_wake_changed(e, r);
     return 0;
 }
@@ -167,6 +179,7 @@ static void on_retry(struct loop_timer *t)
 void edge_routes_start(struct edge *e)
 {
     map_init(&e->routes);
+    map_init(&e->tokens);
     e->control_retry = (struct loop_timer){ .fn = on_retry, .data = e };
     (void)loop_timer_start(e->loop, &e->control_retry, 0);
 }
@@ -178,4 +191,5 @@ void edge_routes_deinit(struct edge *e)
     e->sync++;
     (void)on_synced(e, NULL);
     map_deinit(&e->routes);
+    map_deinit(&e->tokens);
 }

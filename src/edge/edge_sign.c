@@ -49,13 +49,24 @@ static int find(struct edge *e, const struct sign_probe *p, struct route_target 
     return 0;
 }
 
+/* Releases before 2.15 send file requests to one fixed E2B_SANDBOX_URL with the sandbox's access
+ * token and nothing else that names it (delta.md 12). */
+static bool find_by_token(struct edge *e, const struct http_head *h, struct route_target *out)
+{
+    struct str token = http_field(h, "x-access-token");
+    struct edge_route *r = token.n ? map_get(&e->tokens, token) : NULL;
+    if (r)
+        *out = (struct route_target){ .id = str_of(r->id), .port = ROUTE_ENVD_PORT };
+    return r != NULL;
+}
+
 int edge_target_find(struct edge *e, const struct http_head *h, struct route_target *out,
                      const char **why)
 {
     struct arena mem;
     struct sign_probe probe;
     int r = route_find(h, out, why);
-    if (r == 0)
+    if (r == 0 || find_by_token(e, h, out))
         return 0;
     arena_init(&mem, 0);
     switch (route_sign_find(h, &mem, &probe)) {
