@@ -46,6 +46,7 @@ engine_remove() {
 drive() { "$DRIVE" "$STATE/run/engine.sock" "$@"; }
 pid_of() { sed -n 's/^pid=//p' "$STATE/run/s/$1/record"; }
 address_of() { nsenter -t "$(pid_of "$1")" -n ip -4 -o addr show eth0 | sed 's/.*inet \([0-9.]*\).*/\1/'; }
+until_true() { for _ in $(seq 600); do "$@" && return 0; sleep 0.05; done; return 1; }
 inside() { timeout 30 python3 "$root/tests/lib/agent-exec" "$STATE/run/s/$1/envd.sock" user "$2"; }
 inside_root() { timeout 30 python3 "$root/tests/lib/agent-exec" "$STATE/run/s/$1/envd.sock" root "$2"; }
 groups_left() { find /sys/fs/cgroup -mindepth 3 -maxdepth 3 -path "*/belljar-$PREFIX/[0-9]*" -printf '%f\n' | sort -u | wc -l; }
