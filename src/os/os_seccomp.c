@@ -174,10 +174,3 @@ int sysfilter_build(struct sock_fprog *prog)
     seccomp_release(c);
     return TRACE(r);
 }
-
-int sysfilter_load(const struct sock_fprog *prog)
-{
-    /* SPEC_ALLOW: no speculation brake on every program inside; sandboxes do not share memory. */
-    return os_ret(
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, prog));
-}

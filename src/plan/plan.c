@@ -108,15 +108,15 @@ int plan_build(const struct plan_spec *spec, const struct plan_host *host, struc
     /* The filter before the capabilities: loading it needs CAP_SYS_ADMIN. */
     add(p, (struct plan_op){ PLAN_SYSFILTER });
     add(p, (struct plan_op){ PLAN_CAPS, .n = plan_caps() });
-    add(p, (struct plan_op){ PLAN_EXEC, PLAN_FD_BOOT });
+    add(p, (struct plan_op){ PLAN_HAND_OVER, PLAN_FD_BOOT });
     return 0;
 }
 
 /* -- printing -- */
 
 static const char *const kind_names[PLAN_KINDS] = {
-    "wait", "identity", "cgroup-ns", "hostname",  "root", "attach", "mount",
-    "bind", "pivot",    "limit",     "sysfilter", "caps", "exec",
+    "wait", "identity", "cgroup-ns", "hostname",  "root", "attach",    "mount",
+    "bind", "pivot",    "limit",     "sysfilter", "caps", "hand-over",
 };
 static const char *const fd_names[PLAN_FDS] = { NULL, "boot", "root", "dev", "sys", "boot-id" };
 

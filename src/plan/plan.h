@@ -21,7 +21,7 @@ enum plan_kind {
     PLAN_LIMIT,     /* resource limit `n` (RLIMIT_*), soft and hard `m` */
     PLAN_SYSFILTER, /* load the system call filter */
     PLAN_CAPS,      /* keep only the capabilities of mask `n`, now and after any exec */
-    PLAN_EXEC,      /* hand over descriptors, close the rest, become the agent */
+    PLAN_HAND_OVER, /* give the agent its descriptors, close the rest */
     PLAN_KINDS,
 };
 

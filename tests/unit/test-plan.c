@@ -53,7 +53,7 @@ static void order(void **state)
     assert_int_equal(p.ops[0].kind, PLAN_WAIT);
     assert_true(at[PLAN_MOUNT] < at[PLAN_PIVOT] && at[PLAN_BIND] < at[PLAN_PIVOT]);
     assert_true(at[PLAN_SYSFILTER] < at[PLAN_CAPS]); /* loading needs a capability */
-    assert_int_equal(at[PLAN_EXEC], p.count - 1);
+    assert_int_equal(at[PLAN_HAND_OVER], p.count - 1);
     /* CAP_SYS_ADMIN (21) would undo every mask, CAP_SYS_MODULE (16) and SYS_RAWIO (17) the rest. */
     assert_int_equal(plan_caps() & (1ull << 21 | 1ull << 16 | 1ull << 17), 0);
     arena_deinit(&a);

@@ -127,6 +127,7 @@ int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
 {
     uint32_t resolvers[NS_SITE_RESOLVERS];
     *n = (struct ns){ .loop = l, .ops = ops, .data = data, .lock = -1 };
+    n->zygote.channel = -1;
     map_init(&n->boxes);
     list_init(&n->captures);
     list_init(&n->pauses);
@@ -137,6 +138,8 @@ int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
         r = lock(n);
     if (r == 0)
         r = ns_net_rules(&n->host, resolvers, ns_site_resolvers(resolvers));
+    if (r == 0)
+        r = ns_zygote_open(&n->zygote, &n->host);
     if (r == 0)
         r = ns_pool_init(&n->pool, &n->host, l);
     if (r < 0)
@@ -176,6 +179,7 @@ void ns_deinit(struct ns *n)
     }
     map_deinit(&n->boxes);
     ns_pool_deinit(&n->pool);
+    ns_zygote_close(&n->zygote);
     ns_host_deinit(&n->host);
     fd_closep(&n->lock);
 }

@@ -16,6 +16,7 @@
 #include "engine/ns/ns_pool.h"
 #include "engine/ns/ns_record.h"
 #include "engine/ns/ns_worker.h"
+#include "engine/ns/ns_zygote.h"
 #include "loop/loop.h"
 
 enum box_state {
@@ -81,6 +82,7 @@ struct box_ops {
 struct ns {
     struct ns_host host;
     struct ns_pool pool;
+    struct ns_zygote zygote;
     struct ns_workers workers;
     struct ns_layers layers;
     struct list captures; /* struct capture, see ns_capture.h */

@@ -87,13 +87,11 @@ static int child_caps(uint64_t keep)
     return child_ret(syscall(SYS_capset, &h, d));
 }
 
-static int child_exec(const struct ns_child *c)
+static int child_hand_over(const struct ns_child *c)
 {
-    int up[NS_HANDED], agent = fcntl(c->agent, F_DUPFD_CLOEXEC, HIGH);
-    if (agent < 0)
-        return -errno;
+    int up[NS_HANDED];
     for (int i = 0; i < c->handed_count; i++)
-        if ((up[i] = fcntl(c->handed[i], F_DUPFD_CLOEXEC, HIGH)) < 0)
+        if ((up[i] = fcntl(c->handed[i], F_DUPFD, HIGH)) < 0)
             return -errno;
     int null = open("/dev/null", O_RDWR);
     if (null < 0)
@@ -104,12 +102,7 @@ static int child_exec(const struct ns_child *c)
     for (int i = 0; i < c->handed_count; i++)
         if (dup2(up[i], AGENT_BOOT_FD + i) < 0)
             return -errno;
-    (void)os_close_range((unsigned)(AGENT_BOOT_FD + c->handed_count), (unsigned)agent - 1);
-    (void)os_close_range((unsigned)agent + 1, ~0u);
-    char name[] = "belljar-agent";
-    char *const argv[] = { name, NULL };
-    char *const envp[] = { (char *)(uintptr_t)c->commands, NULL };
-    return os_execveat(agent, argv, envp);
+    return os_close_range((unsigned)(AGENT_BOOT_FD + c->handed_count), ~0u);
 }
 
 static int child_op(const struct ns_child *c, const struct plan_op *op)
@@ -141,29 +134,27 @@ static int child_op(const struct ns_child *c, const struct plan_op *op)
         return sysfilter_load(c->filter);
     case PLAN_CAPS:
         return child_caps(op->n);
-    case PLAN_EXEC:
-        return child_exec(c);
+    case PLAN_HAND_OVER:
+        return child_hand_over(c);
     case PLAN_KINDS:
         break;
     }
     return -ENOSYS;
 }
 
-/* The clone has a copy of all that the engine has open: its own end of this boot channel, its lock,
- * its clients. Held here they would outlive an engine that dies while we wait for it, and the end
- * of file that tells us of that would never come. */
+/* The clone has a copy of all that the zygote has open: held here, the zygote's channel would
+ * outlive an engine that dies, and the end of file that tells of that would never come. */
 static void child_close(const struct ns_child *c)
 {
-    int keep[PLAN_FDS + NS_HANDED + 1], count = 0;
-    for (int i = 0; i < PLAN_FDS; i++)
+    int keep[PLAN_FDS + NS_HANDED], count = 0;
+    for (int i = PLAN_FD_NONE + 1; i < PLAN_FDS; i++)
         keep[count++] = c->fds[i];
     for (int i = 0; i < c->handed_count; i++)
         keep[count++] = c->handed[i];
-    keep[count++] = c->agent;
     proc_close_others(keep, count);
 }
 
-_Noreturn void ns_child_run(const struct ns_child *c)
+void ns_child_run(const struct ns_child *c)
 {
     sigset_t none;
     (void)sigemptyset(&none);
@@ -174,8 +165,10 @@ _Noreturn void ns_child_run(const struct ns_child *c)
     int r = 0;
     for (; i < c->plan->count && r >= 0; i++)
         r = child_op(c, &c->plan->ops[i]);
+    if (r >= 0)
+        return;
     struct ns_failure f = { NS_FAILED, (unsigned char)(i - 1), -r };
-    /* A failed exec has moved the channel already; its number is the same as after. */
+    /* The last step moves the channel; its number is the agent's then. */
     ssize_t n = write(c->fds[PLAN_FD_BOOT], &f, sizeof f);
     if (n < 0)
         n = write(AGENT_BOOT_FD, &f, sizeof f);

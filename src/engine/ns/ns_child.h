@@ -1,4 +1,4 @@
-/* From clone to exec: the child carries out its plan. No memory is taken, nothing is logged; a
+/* From clone to agent: the child carries out its plan. No memory is taken, nothing is logged; a
  * failure goes back over the boot channel as one ns_failure. */
 #pragma once
 
@@ -21,11 +21,9 @@ struct ns_child {
     const struct plan *plan;
     const struct sock_fprog *filter;
     int fds[PLAN_FDS];     /* by role */
-    int agent;             /* program to become */
     int handed[NS_HANDED]; /* become descriptors 3, 4, 5 ... of the agent */
     int handed_count;
-    char commands[40]; /* BELLJAR_CGROUP_FDS=n */
 };
 
-/* Runs the plan in a process just cloned. */
-_Noreturn void ns_child_run(const struct ns_child *c);
+/* Runs the plan in a process just cloned, and returns when it is carried out. */
+void ns_child_run(const struct ns_child *c);

@@ -1,7 +1,6 @@
 #include "engine/ns/ns_start.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "engine/ns/ns_boot.h"
-#include "engine/ns/ns_child.h"
 #include "engine/ns/ns_disk.h"
 #include "engine/ns/ns_net.h"
 #include "engine/ns/ns_site.h"
@@ -21,9 +19,7 @@
 struct start {
     const struct box_spec *spec;
     struct berth berth;
-    int root, boot_child, agent, group;
-    struct arena arena;
-    struct plan plan;
+    int root, boot_child, group;
 };
 
 static void start_deinit(struct start *s)
@@ -31,9 +27,7 @@ static void start_deinit(struct start *s)
     berth_deinit(&s->berth);
     fd_closep(&s->root);
     fd_closep(&s->boot_child);
-    fd_closep(&s->agent);
     fd_closep(&s->group);
-    arena_deinit(&s->arena);
 }
 
 /* What a snapshot has changed hides what this host adds, and that what the template has. */
@@ -85,50 +79,32 @@ static int layers_check(struct ns *n, struct op *op, const struct box_spec *spec
     return 0;
 }
 
-static void child_fill(const struct ns *n, const struct start *s, struct ns_child *c)
+static void clone_fill(const struct start *s, struct zygote_spec *z)
 {
     const int *f = s->berth.fds;
-    *c = (struct ns_child){ .plan = &s->plan, .filter = &n->host.filter, .agent = s->agent };
-    c->fds[PLAN_FD_BOOT] = s->boot_child;
-    c->fds[PLAN_FD_ROOT] = s->root;
-    c->fds[PLAN_FD_DEV] = f[BERTH_DEV];
-    c->fds[PLAN_FD_SYS] = f[BERTH_SYS];
-    c->fds[PLAN_FD_BOOT_ID] = f[BERTH_BOOT_ID];
+    *z = (struct zygote_spec){ .shm_bytes = s->spec->limits.memory_bytes / 2,
+                               .netns = f[BERTH_NETNS],
+                               .group = s->group };
+    z->fds[PLAN_FD_BOOT] = s->boot_child;
+    z->fds[PLAN_FD_ROOT] = s->root;
+    z->fds[PLAN_FD_DEV] = f[BERTH_DEV];
+    z->fds[PLAN_FD_SYS] = f[BERTH_SYS];
+    z->fds[PLAN_FD_BOOT_ID] = f[BERTH_BOOT_ID];
     const int handed[] = { s->boot_child, f[BERTH_ENVD], f[BERTH_HOST], f[BERTH_TCP] };
     for (size_t i = 0; i < sizeof handed / sizeof *handed; i++)
-        c->handed[c->handed_count++] = handed[i];
-    int groups = 0;
-    for (int i = BERTH_CMD; i < BERTH_FDS && f[i] >= 0; i++, groups++)
-        c->handed[c->handed_count++] = f[i];
-    (void)snprintf(c->commands, sizeof c->commands, "BELLJAR_CGROUP_FDS=%d", groups);
+        z->handed[z->handed_count++] = handed[i];
+    for (int i = BERTH_CMD; i < BERTH_FDS && f[i] >= 0; i++, z->group_count++)
+        z->handed[z->handed_count++] = f[i];
 }
 
-/* The child inherits the network namespace, so the engine steps into it for the clone: root of a
- * new user namespace may not enter one that belongs to the host. */
 static int box_clone(struct ns *n, struct box *b, struct start *s)
 {
-    struct ns_child child;
-    child_fill(n, s, &child);
+    struct zygote_spec spec;
     s->group = cgroup_clone_dir(&n->host.cgroups, b->slot);
-    struct os_clone_args a = {
-        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-                 OS_CLONE_PIDFD | OS_CLONE_CLEAR_SIGHAND |
-                 (s->group >= 0 ? OS_CLONE_INTO_CGROUP : 0),
-        .pidfd = (uint64_t)(uintptr_t)&b->pidfd,
-        .exit_signal = SIGCHLD,
-        .cgroup = s->group >= 0 ? (uint64_t)s->group : 0,
-    };
-    if (setns(s->berth.fds[BERTH_NETNS], CLONE_NEWNET) < 0)
-        return RAISE(-errno);
-    int pid = os_clone(&a);
-    if (pid == 0)
-        ns_child_run(&child);
-    if (setns(n->host.netns, CLONE_NEWNET) < 0)
-        abort(); /* the engine would go on inside a sandbox's network */
-    if (pid < 0)
-        return RAISE(pid);
-    b->pid = pid;
-    int r = proc_map_ids(b->pid, ns_host_uid(&n->host, b->slot), NS_IDS);
+    clone_fill(s, &spec);
+    int r = ns_zygote_clone(&n->zygote, &spec, &b->pid, &b->pidfd);
+    if (r == 0)
+        r = proc_map_ids(b->pid, ns_host_uid(&n->host, b->slot), NS_IDS);
     return r < 0 ? TRACE(r)
                  : TRACE(cgroup_attach(&n->host.cgroups, b->slot, b->pid, s->group >= 0));
 }
@@ -171,7 +147,6 @@ static int disk_take(struct ns *n, struct box *b, const struct box_spec *spec)
 /* Each step with the sentence for when it fails. */
 static int start_steps(struct ns *n, struct op *op, struct box *b, struct start *s)
 {
-    struct plan_spec spec = { NS_HOSTNAME, s->spec->limits.memory_bytes / 2, NS_RUN_BYTES };
     int r = layers_check(n, op, s->spec);
     if (r < 0)
         return r;
@@ -182,13 +157,8 @@ static int start_steps(struct ns *n, struct op *op, struct box *b, struct start 
     if (r < 0)
         return op_fail(op, FAULT_CREATE_FAILED, -r, "building its root from " STR_FMT ": %s",
                        STR_ARG(s->spec->template), strerror(-r));
-    s->agent = open(n->host.config->agent, O_RDONLY | O_CLOEXEC);
-    if (s->agent < 0)
-        return op_fail(op, FAULT_HOST, errno, "opening %s: %s", n->host.config->agent,
-                       strerror(errno));
     if (!s->spec->internet && (r = ns_net_isolate(&n->host, s->berth.fds[BERTH_NETNS])) < 0)
         return op_fail(op, FAULT_CREATE_FAILED, -r, "closing its network: %s", strerror(-r));
-    r = plan_build(&spec, &n->host.plan, &s->arena, &s->plan);
     if (r == 0)
         r = ns_boot_open(b, s->spec->boot, &s->boot_child);
     if (r == 0)
@@ -206,12 +176,11 @@ static int start_steps(struct ns *n, struct op *op, struct box *b, struct start 
 
 int ns_start(struct ns *n, struct op *op, struct box *b, const struct box_spec *spec)
 {
-    struct start s = { .spec = spec, .root = -1, .boot_child = -1, .agent = -1, .group = -1 };
+    struct start s = { .spec = spec, .root = -1, .boot_child = -1, .group = -1 };
     berth_init(&s.berth);
     int r = ns_pool_berth(&n->pool, &spec->limits, &s.berth);
     if (r < 0)
         return op_fail(op, FAULT_CAPACITY, -r, "no place for another sandbox: %s", strerror(-r));
-    arena_init(&s.arena, 65536);
     b->slot = s.berth.slot;
     b->boot_ms = spec->boot_ms;
     r = start_steps(n, op, b, &s);
