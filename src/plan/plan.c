@@ -63,10 +63,8 @@ static void add_masks(struct plan *p, const struct plan_host *host)
             add(p, (struct plan_op){ PLAN_BIND, .a = path, .b = "dev/null" });
         else if (m->how == PLAN_MASK_READ_ONLY)
             add(p, (struct plan_op){ PLAN_BIND, .a = path, .b = path, .n = 1 });
-        else
-            add(p, (struct plan_op){ PLAN_MOUNT, .a = path, .b = "tmpfs",
-                                     .c = "size=0,nr_inodes=1,mode=555",
-                                     .n = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC });
+        else /* one for all: each file system costs time at the birth and end of every cgroup */
+            add(p, (struct plan_op){ PLAN_BIND, .a = path, .b = host->empty, .n = 1 });
     }
 }
 
@@ -108,6 +106,7 @@ int plan_build(const struct plan_spec *spec, const struct plan_host *host, struc
     /* The filter before the capabilities: loading it needs CAP_SYS_ADMIN. */
     add(p, (struct plan_op){ PLAN_SYSFILTER });
     add(p, (struct plan_op){ PLAN_CAPS, .n = plan_caps() });
+    add(p, (struct plan_op){ PLAN_WAIT, PLAN_FD_BOOT });
     add(p, (struct plan_op){ PLAN_HAND_OVER, PLAN_FD_BOOT });
     return 0;
 }

@@ -9,8 +9,8 @@
 #include "base/buf.h"
 
 enum plan_kind {
-    PLAN_WAIT,      /* until the engine has set up ids, groups and the record: one byte on `fd` */
-    PLAN_IDENTITY,  /* become 0:0 of the new user namespace, no groups, own session */
+    PLAN_WAIT,     /* until the engine has set up ids and groups, then the record: a byte on `fd` */
+    PLAN_IDENTITY, /* become 0:0 of the new user namespace, no groups, own session */
     PLAN_CGROUP_NS, /* a cgroup namespace whose root is where the engine has put us */
     PLAN_HOSTNAME,  /* `a` */
     PLAN_ROOT,      /* attach mount `fd` at directory `a` of the old root and enter it */
@@ -52,6 +52,7 @@ struct plan_host {
     uint64_t has;
     uint64_t open_files; /* hard limit of descriptors; cannot be raised inside */
     const char *attach;  /* directory of the host where the root is attached on its way */
+    const char *empty;   /* directory of the host that is empty and cannot be written to */
 };
 struct plan_spec {
     const char *hostname;

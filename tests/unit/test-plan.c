@@ -22,7 +22,8 @@ static void full_host(void **state)
     (void)state;
     struct buf b;
     buf_init(&b, 0);
-    print(&(struct plan_host){ .has = ~0ull, .open_files = 20000, .attach = "/tmp" }, &b);
+    print(&(struct plan_host){ .has = ~0ull, .open_files = 20000, .attach = "/a", .empty = "/e" },
+          &b);
     assert_golden("plan-full.txt", buf_str(&b));
     buf_deinit(&b);
 }
@@ -32,7 +33,7 @@ static void bare_host(void **state)
     (void)state;
     struct buf b;
     buf_init(&b, 0);
-    print(&(struct plan_host){ .open_files = 1024, .attach = "/tmp" }, &b);
+    print(&(struct plan_host){ .open_files = 1024, .attach = "/a", .empty = "/e" }, &b);
     assert_golden("plan-bare.txt", buf_str(&b));
     buf_deinit(&b);
 }
@@ -42,7 +43,7 @@ static void order(void **state)
 {
     (void)state;
     const struct plan_spec spec = { "e2b.local", 1, 1 };
-    const struct plan_host host = { .has = ~0ull, .attach = "/tmp" };
+    const struct plan_host host = { .has = ~0ull, .attach = "/a", .empty = "/e" };
     struct arena a;
     struct plan p;
     size_t at[PLAN_KINDS] = { 0 };
@@ -54,6 +55,7 @@ static void order(void **state)
     assert_true(at[PLAN_MOUNT] < at[PLAN_PIVOT] && at[PLAN_BIND] < at[PLAN_PIVOT]);
     assert_true(at[PLAN_SYSFILTER] < at[PLAN_CAPS]); /* loading needs a capability */
     assert_int_equal(at[PLAN_HAND_OVER], p.count - 1);
+    assert_int_equal(at[PLAN_WAIT], p.count - 2); /* no tenant before the record is written */
     /* CAP_SYS_ADMIN (21) would undo every mask, CAP_SYS_MODULE (16) and SYS_RAWIO (17) the rest. */
     assert_int_equal(plan_caps() & (1ull << 21 | 1ull << 16 | 1ull << 17), 0);
     arena_deinit(&a);

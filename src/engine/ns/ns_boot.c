@@ -24,6 +24,12 @@ int ns_boot_open(struct box *b, struct str message, int *child)
     return 0;
 }
 
+int ns_boot_go(struct box *b)
+{
+    const char go = NS_GO;
+    return send(b->boot, &go, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : RAISE(-errno);
+}
+
 int ns_boot_send(struct box *b, bool with_go, struct str message)
 {
     struct buf out;

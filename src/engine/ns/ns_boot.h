@@ -6,7 +6,10 @@
 
 /* Opens it; *child gets the agent's end. 0 or a negative errno. */
 int ns_boot_open(struct box *b, struct str message, int *child);
-/* One write: the go for the child when there is one, then length and message. */
+/* The go for a child whose ids are mapped. 0 or a negative errno. */
+int ns_boot_go(struct box *b);
+/* One write: the second go, to be the agent, then length and message. To an agent that is warm:
+ * without. */
 int ns_boot_send(struct box *b, bool with_go, struct str message);
 /* Watches it: ready, warm or failed within b->boot_ms. */
 int ns_boot_watch(struct box *b);

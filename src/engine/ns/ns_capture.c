@@ -62,6 +62,7 @@ static int layer_make(const struct ns_host *h, const struct capture *c, uint64_t
     CLEANUP(fd_closep) int file = ns_layer_begin(h, c->layer);
     if (root < 0 || image < 0 || file < 0)
         return TRACE(root < 0 ? root : image < 0 ? image : file);
+    ns_disk_trim(root, image);
     /* Most of what is to be written is written before it stands still. */
     int r = syncfs(root) < 0 ? RAISE(-errno) : ns_work_is_over() ? -ECANCELED : 0;
     if (r == 0)

@@ -23,6 +23,7 @@
 
 #define WIPE_BYTES (4u << 20)
 #define WIPE_FILES 256u
+#define TRIM_BYTES (16u << 20) /* of deleted files: worth a walk over the block groups */
 #define LOCK_TRIES 5000 /* times 1 ms: a device lets go when its file system is written out */
 
 /* Its exit status, or -1. `image` (or -1) stays open in it. */
@@ -81,9 +82,10 @@ static int image_mount(int image)
     char path[32];
     (void)snprintf(path, sizeof path, "/dev/loop%d", number);
     /* nobarrier: nothing that happens inside waits for the host's disk. Who wants the image to be
-     * durable syncs the file system, then the image (ns_disk_sync). */
-    const char *const options[] = { "source", path,        "discard", NULL, "init_itable",
-                                    "0",      "nobarrier", NULL,      NULL, NULL };
+     * durable syncs the file system, then the image (ns_disk_sync). No discard: with it every
+     * unlink waits for the host's file system, 20 000 small files 10 to 34 s instead of 0.3. */
+    const char *const options[] = { "source",    path, "init_itable", "0",
+                                    "nobarrier", NULL, NULL,          NULL };
     return TRACE(mount_new("ext4", options, OS_MOUNT_ATTR_NODEV));
 }
 
@@ -250,13 +252,28 @@ int ns_disk_usage(int disk, uint64_t *used, uint64_t *total)
     return 0;
 }
 
-int ns_disk_wipe(int disk)
+void ns_disk_trim(int root, int image)
+{
+    struct fstrim_range all = { .len = UINT64_MAX };
+    struct stat st;
+    uint64_t used, total;
+    if (fstat(image, &st) == 0 && ns_disk_usage(root, &used, &total) == 0 &&
+        (uint64_t)st.st_blocks * 512 > used + TRIM_BYTES)
+        (void)ioctl(root, FITRIM, &all); /* it costs space, no more */
+}
+
+int ns_disk_wipe(const struct ns_host *h, int disk)
 {
     struct statfs s;
+    struct stat st;
     uint64_t used, total;
-    if (fstatfs(disk, &s) < 0 || ns_disk_usage(disk, &used, &total) < 0)
+    CLEANUP(fd_closep) int image = ns_disk_image(h, disk);
+    if (image < 0 || fstat(image, &st) < 0 || fstatfs(disk, &s) < 0 ||
+        ns_disk_usage(disk, &used, &total) < 0)
         return RAISE(-errno);
-    if (used > WIPE_BYTES || (uint64_t)(s.f_files - s.f_ffree) > WIPE_FILES)
+    /* what was written and deleted is in the image all the same */
+    if (used > WIPE_BYTES || (uint64_t)st.st_blocks * 512 > used + WIPE_BYTES ||
+        (uint64_t)(s.f_files - s.f_ffree) > WIPE_FILES)
         return -EFBIG;
     int r = file_remove_tree(disk, "up");
     if (r == 0)

@@ -41,7 +41,9 @@ int ns_disk_root(int disk);
 
 /* Empties a used disk for the next tenant. 0; -EFBIG when that is more work than a new one;
  * another negative errno when it cannot be trusted. Then close it. */
-int ns_disk_wipe(int disk);
+int ns_disk_wipe(const struct ns_host *h, int disk);
+/* Gives the space of deleted files back to the host, when there is much of it. */
+void ns_disk_trim(int root, int image);
 
 /* Bytes used and in all. */
 int ns_disk_usage(int disk, uint64_t *used, uint64_t *total);

@@ -71,8 +71,8 @@ static void plan_probe(struct ns_host *h)
     struct rlimit files = { 0 };
     (void)getrlimit(RLIMIT_NOFILE, &files);
     h->plan.open_files = files.rlim_max < 524288 ? files.rlim_max : 524288;
-    h->plan.attach = "/tmp"; /* any directory that exists: it is covered in the child's copy only */
-    files.rlim_cur = files.rlim_max; /* the engine itself holds a few descriptors a sandbox */
+    h->plan.attach = h->plan.empty = "/"; /* the zygote has its own; here plans are only printed */
+    files.rlim_cur = files.rlim_max;      /* the engine itself holds a few descriptors a sandbox */
     (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 

@@ -127,7 +127,8 @@ static void do_retire(struct janitor *j, const struct msg *m, int *fds, int coun
     if ((has & JANITOR_HAS_NET) && at < count)
         net = TAKE_FD(fds[at++]);
     r->status = clear(j, (uint32_t)r->slot);
-    if (r->status == 0 && (r->remake & JANITOR_HAS_DISK) && disk >= 0 && ns_disk_wipe(disk) == 0)
+    if (r->status == 0 && (r->remake & JANITOR_HAS_DISK) && disk >= 0 &&
+        ns_disk_wipe(&j->host, disk) == 0)
         r->disk = TAKE_FD(disk);
     ns_disk_drop(&j->host, &disk);
     if (r->status < 0) {

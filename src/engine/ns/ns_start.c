@@ -19,6 +19,8 @@
 struct start {
     const struct box_spec *spec;
     struct berth berth;
+    struct overlay_spec overlay; /* its parts are closed only when the child is on its way: letting
+                                    go of a detached mount waits for all processors */
     int root, boot_child, group;
 };
 
@@ -26,13 +28,17 @@ static void start_deinit(struct start *s)
 {
     berth_deinit(&s->berth);
     fd_closep(&s->root);
+    for (int i = 0; i < s->overlay.lower_count; i++)
+        fd_closep(&s->overlay.lowers[i]);
+    fd_closep(&s->overlay.disk);
     fd_closep(&s->boot_child);
     fd_closep(&s->group);
 }
 
 /* What a snapshot has changed hides what this host adds, and that what the template has. */
-static int lowers_open(struct ns *n, const struct start *s, struct overlay_spec *o)
+static int lowers_open(struct ns *n, struct start *s)
 {
+    struct overlay_spec *o = &s->overlay;
     char template[LIMIT_PATH_SIZE];
     const char *site;
     int userns = s->berth.fds[BERTH_USERNS];
@@ -56,15 +62,14 @@ static int lowers_open(struct ns *n, const struct start *s, struct overlay_spec 
 
 static int root_make(struct ns *n, const struct box *b, struct start *s)
 {
-    struct overlay_spec o = { .owner = ns_host_uid(&n->host, b->slot),
-                              .attach = n->host.attach[0] ? n->host.attach : NULL };
-    CLEANUP(fd_closep) int disk = mount_clone(b->disk, "", s->berth.fds[BERTH_USERNS]);
-    o.disk = disk;
-    int r = disk < 0 ? disk : lowers_open(n, s, &o);
+    struct overlay_spec *o = &s->overlay;
+    o->owner = ns_host_uid(&n->host, b->slot);
+    o->attach = n->host.attach[0] ? n->host.attach : NULL;
+    int r = o->disk = mount_clone(b->disk, "", s->berth.fds[BERTH_USERNS]);
+    if (r >= 0)
+        r = lowers_open(n, s);
     if (r == 0)
-        r = s->root = mount_overlay(&o);
-    for (int i = 0; i < o.lower_count; i++)
-        fd_closep(&o.lowers[i]);
+        r = s->root = mount_overlay(o);
     return r < 0 ? TRACE(r) : 0;
 }
 
@@ -164,6 +169,8 @@ static int start_steps(struct ns *n, struct op *op, struct box *b, struct start 
     if (r == 0)
         r = box_clone(n, b, s);
     if (r == 0)
+        r = ns_boot_go(b); /* it sets itself up, and waits before it is the agent */
+    if (r == 0)
         r = box_record(n, b);
     if (r == 0)
         r = ns_box_watch(b);
@@ -176,7 +183,9 @@ static int start_steps(struct ns *n, struct op *op, struct box *b, struct start 
 
 int ns_start(struct ns *n, struct op *op, struct box *b, const struct box_spec *spec)
 {
-    struct start s = { .spec = spec, .root = -1, .boot_child = -1, .group = -1 };
+    struct start s = {
+        .spec = spec, .overlay.disk = -1, .root = -1, .boot_child = -1, .group = -1
+    };
     berth_init(&s.berth);
     int r = ns_pool_berth(&n->pool, &spec->limits, &s.berth);
     if (r < 0)

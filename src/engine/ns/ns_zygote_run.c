@@ -16,6 +16,7 @@
 
 #define ROOT "/tmp" /* a directory that every host has; covered in our own namespace only */
 #define ATTACH "/a"
+#define EMPTY "/e"
 
 static struct {
     struct plan_host host;
@@ -31,7 +32,8 @@ static int root_make(void)
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("tmpfs", ROOT, "tmpfs", plain, "mode=755,size=4k,nr_inodes=8") < 0 ||
         mkdir(ROOT "/proc", 0555) < 0 || mkdir(ROOT ATTACH, 0755) < 0 ||
-        mount("proc", ROOT "/proc", "proc", plain, NULL) < 0 || chdir(ROOT) < 0)
+        mkdir(ROOT EMPTY, 0555) < 0 || mount("proc", ROOT "/proc", "proc", plain, NULL) < 0 ||
+        chdir(ROOT) < 0)
         return RAISE(-errno);
     int r = os_pivot_root(".", ".");
     if (r < 0)
@@ -50,7 +52,7 @@ static int hello_take(void)
     size_t filter = m.hello.instructions * sizeof *m.filter;
     if (n < (ssize_t)sizeof m.hello || (size_t)n != sizeof m.hello + filter)
         return RAISE(-EPROTO);
-    known.host = (struct plan_host){ m.hello.has, m.hello.open_files, ATTACH };
+    known.host = (struct plan_host){ m.hello.has, m.hello.open_files, ATTACH, EMPTY };
     memcpy(known.filter, m.filter, filter);
     known.program = (struct sock_fprog){ (unsigned short)m.hello.instructions, known.filter };
     return 0;
