@@ -54,7 +54,14 @@ static void send_word(struct execution *x, const char *word)
     send_line(x, &line);
 }
 
-static void on_keepalive(struct loop_timer *t) { send_word(t->data, "keepalive"); }
+static void on_keepalive(struct loop_timer *t)
+{
+    struct execution *x = t->data;
+    if (http_reply_queued(x->http) == 0) /* else a reader that does not read would pile them up */
+        send_word(x, "keepalive");
+    else
+        (void)loop_timer_start(x->context->spec.loop, t, KEEPALIVE_MS);
+}
 
 /* -- executions -- */
 
@@ -138,10 +145,6 @@ void context_execute(struct context *c, struct http_call *http, json_t *request,
     http_reply_begin(http, 200, NULL, "Cache-Control: no-store\r\n", -1);
     (void)loop_timer_start(c->spec.loop, &x->keepalive, KEEPALIVE_MS);
     list_push(&c->queue, &x->link);
-    if (!c->kernel && !c->renew.loop) { /* it had been given up */
-        c->failures = 0;
-        kernel_start(c);
-    }
     pump(c);
 }
 
@@ -151,7 +154,8 @@ static void on_envs(void *data, const json_t *envs)
 {
     struct context *c = data;
     c->ask = NULL;
-    c->globals = json_deep_copy(envs);
+    c->is_guess = !envs;
+    c->globals = envs ? json_deep_copy(envs) : json_object();
     pump(c);
 }
 
@@ -177,6 +181,24 @@ static void take_back(struct context *c)
     json_decref(unset);
 }
 
+static void forget_guess(struct context *c)
+{
+    if (!c->is_guess)
+        return;
+    json_decref(c->globals);
+    c->globals = NULL;
+    c->has_globals = c->is_guess = false;
+}
+
+/* The end of the one under way, as far as the kernel is concerned. */
+static void leave(struct context *c, struct execution *x)
+{
+    c->undo = x->is_env_set ? json_deep_copy(x->env) : NULL;
+    c->step = CONTEXT_IDLE;
+    forget_guess(c);
+    execution_end(x);
+}
+
 /* The next step of the first in the queue. */
 static void pump(struct context *c)
 {
@@ -196,20 +218,20 @@ static void pump(struct context *c)
         c->ask = envs_ask(c->spec.loop, x->token, on_envs, c);
         if (c->ask)
             return;
+        c->is_guess = true;
         c->globals = json_object();
     }
     if (!c->has_globals) {
         c->has_globals = true;
         c->step = CONTEXT_GLOBAL;
         kernel_env(c->kernel, c->globals, NULL);
+    } else if (!x->http) { /* it left before its cell began */
+        leave(c, x);
+        pump(c);
     } else if (x->env && !x->is_env_set) {
         x->is_env_set = true;
         c->step = CONTEXT_ENV;
         kernel_env(c->kernel, x->env, NULL);
-    } else if (!x->http) { /* it left before its cell began */
-        c->step = CONTEXT_IDLE;
-        execution_free(x);
-        pump(c);
     } else {
         c->step = CONTEXT_CODE;
         c->interrupts = 0;
@@ -224,10 +246,7 @@ static void on_done(struct context *c)
     enum context_step step = c->step;
     loop_timer_cancel(&c->patience);
     if (step == CONTEXT_CODE) {
-        struct execution *x = current(c);
-        c->undo = x->env ? json_deep_copy(x->env) : NULL;
-        c->step = CONTEXT_IDLE;
-        execution_end(x);
+        leave(c, current(c));
     }
     c->step = CONTEXT_IDLE;
     pump(c);
@@ -279,7 +298,7 @@ static void answer_waits(struct context *c, const char *why)
 static void on_ready(void *data)
 {
     struct context *c = data;
-    c->is_ready = true;
+    c->is_ready = c->was_ready = true;
     c->failures = 0;
     answer_waits(c, NULL);
     pump(c);
@@ -357,10 +376,13 @@ void context_restart(struct context *c)
 {
     fail_current(c, "UnexpectedEndOfExecution",
                  "Connection to the execution was closed before the execution was finished");
+    loop_task_cancel(&c->renew);
     c->failures = 0;
     kernel_free(c->kernel);
     kernel_start(c);
 }
+
+bool context_is_given_up(const struct context *c) { return !c->kernel && !c->renew.loop; }
 
 /* -- the whole -- */
 
@@ -407,6 +429,10 @@ void context_wait(struct context *c, struct context_wait *w)
 {
     list_init(&w->link);
     list_push(&c->waits, &w->link);
+    if (context_is_given_up(c)) {
+        c->failures = 0;
+        kernel_start(c);
+    }
 }
 
 void context_wait_cancel(struct context_wait *w) { list_remove(&w->link); }

@@ -60,7 +60,8 @@ struct context {
     struct context_spec spec;
     char id[JUPYTER_ID_SIZE], cwd[PATH_MAX];
     struct kernel *kernel; /* NULL: it could not be started */
-    bool is_ready, has_globals;
+    bool is_ready, was_ready, has_globals;
+    bool is_guess; /* envd has not told the sandbox's variables: it is asked again */
     enum context_step step;
     struct list queue, waits;
     struct envs_ask *ask;
@@ -74,6 +75,8 @@ struct context {
 
 /* Starts one. NULL: memory. It can be used when a wait says so. */
 struct context *context_new(const struct context_spec *spec);
+/* Its kernel died several times before it was ready: nothing starts it but a wait or a restart. */
+bool context_is_given_up(const struct context *c);
 /* Ends its kernel; executions under way end with UnexpectedEndOfExecution. */
 void context_free(struct context *c);
 void context_wait(struct context *c, struct context_wait *w);

@@ -39,14 +39,13 @@ void envs_cancel(struct envs_ask *a)
 
 static void end(struct envs_ask *a, json_t *envs)
 {
-    json_t *none = envs ? envs : json_object();
     const char *key;
     json_t *value;
     void *next;
-    json_object_foreach_safe(none, next, key, value) if (!json_is_string(value))(void)
-        json_object_del(none, key);
-    a->fn(a->data, none);
-    json_decref(none);
+    json_object_foreach_safe(envs, next, key, value) if (!json_is_string(value))(void)
+        json_object_del(envs, key);
+    a->fn(a->data, envs);
+    json_decref(envs);
     envs_cancel(a);
 }
 

@@ -29,11 +29,13 @@ struct interp {
     uint32_t context_count;
     uint32_t ahead; /* default contexts that are still to be ready */
     struct context_wait ahead_waits[4];
+    struct loop_task sweep; /* contexts that could not be made, outside of their callbacks */
 };
 
 /* A call that waits for a context. */
 struct pending {
     struct context_wait wait;
+    struct interp *interp;
     struct http_call *http;
     json_t *request;
     void (*then)(struct pending *p, struct context *c);
@@ -142,6 +144,16 @@ static void drop(struct interp *p, struct context *c)
     context_free(c);
 }
 
+static void on_sweep(struct loop_task *t)
+{
+    struct interp *p = t->data;
+    LIST_EACH_SAFE(it, &p->contexts) {
+        struct context *c = LIST_OF(it, struct context, link);
+        if (context_is_given_up(c) && !c->was_ready && !c->spec.is_default)
+            drop(p, c);
+    }
+}
+
 /* -- calls that wait for a context -- */
 
 static void pending_free(struct pending *w)
@@ -156,10 +168,12 @@ static void on_pending_gone(struct http_call *http) { pending_free(http->data); 
 static void on_waited(struct context_wait *wait, struct context *c, const char *why)
 {
     struct pending *w = wait->data;
-    if (why)
+    if (why) {
         reply_text(w->http, 500, "%s: %s", w->failed, why);
-    else
+        loop_task_post(w->interp->spec.loop, &w->interp->sweep);
+    } else {
         w->then(w, c);
+    }
     pending_free(w);
 }
 
@@ -172,9 +186,11 @@ static void wait_for(struct context *c, struct http_call *http, json_t *request,
         http_reply(http, 503, TEXT_TYPE, NULL, STR("Out of memory"));
         return;
     }
-    *w = (struct pending){
-        .http = http, .request = json_incref(request), .then = then, .failed = failed
-    };
+    *w = (struct pending){ .interp = http->data,
+                           .http = http,
+                           .request = json_incref(request),
+                           .then = then,
+                           .failed = failed };
     w->wait = (struct context_wait){ .fn = on_waited, .data = w };
     http->data = w;
     http->ops = &ops;
@@ -272,8 +288,8 @@ static void on_create_body(struct http_call *c, struct str body)
 
 static void create_context(struct interp *p, struct http_call *c, struct str id)
 {
+    (void)p;
     (void)id;
-    c->data = p;
     http_call_collect(c, LIMIT_INTERP_BODY_SIZE, on_create_body, NULL);
 }
 
@@ -308,7 +324,8 @@ static void remove_context(struct interp *p, struct http_call *c, struct str id)
 static const char *execution_problem(const json_t *body, const char **field)
 {
     struct str text;
-    json_t *map;
+    const char *name;
+    json_t *map, *value;
     *field = "code";
     if (json_get_str(body, "code", &text) != 1)
         return "Input should be a valid string";
@@ -319,8 +336,11 @@ static const char *execution_problem(const json_t *body, const char **field)
     if (!take_text(body, "language", &text))
         return "Input should be a valid string";
     *field = "env_vars";
-    return json_get_map(body, "env_vars", &map) < 0 ? "Input should be a dictionary of strings"
-                                                    : NULL;
+    if (json_get_map(body, "env_vars", &map) < 0)
+        return "Input should be a dictionary of strings";
+    json_object_foreach(map, name, value) if (
+        !language_is_env_name(name)) return "A name of a variable is not empty and has no '='";
+    return NULL;
 }
 
 /* The context that is meant; NULL: answered already. */
@@ -371,8 +391,8 @@ static void on_execute_body(struct http_call *c, struct str bytes)
 
 static void execute(struct interp *p, struct http_call *c, struct str id)
 {
+    (void)p;
     (void)id;
-    c->data = p;
     http_call_collect(c, LIMIT_INTERP_BODY_SIZE, on_execute_body, NULL);
 }
 
@@ -414,6 +434,7 @@ static void on_call(struct http_call *c, void *data)
 {
     struct interp *p = data;
     bool is_path = false;
+    c->data = p;
     if (str_eq(c->head.method, STR("OPTIONS"))) {
         preflight(c);
         return;
@@ -454,8 +475,10 @@ static void on_ahead(struct context_wait *w, struct context *c, const char *why)
     struct interp *p = w->data;
     if (why)
         log_error("context %s: %s", c->spec.language->name, why);
-    if (--p->ahead == 0 && listen_now(p) < 0)
-        exit(1);
+    if (--p->ahead == 0 && listen_now(p) < 0) {
+        log_error("port %u cannot be served: %s", p->spec.port, strerror(errno));
+        loop_stop(p->spec.loop);
+    }
 }
 
 static int start(struct op *op, struct interp *p)
@@ -491,6 +514,7 @@ int interp_new(struct op *op, const struct interp_spec *spec, struct interp **ou
         return op_fail(op, FAULT_HOST, ENOMEM, "out of memory");
     p->spec = *spec;
     list_init(&p->contexts);
+    p->sweep = (struct loop_task){ .fn = on_sweep, .data = p };
     int r = start(op, p);
     if (r < 0) {
         interp_free(p);
@@ -504,6 +528,7 @@ void interp_free(struct interp *p)
 {
     if (!p)
         return;
+    loop_task_cancel(&p->sweep);
     http_server_free(p->server);
     while (!list_empty(&p->contexts))
         drop(p, LIST_OF(p->contexts.next, struct context, link));

@@ -111,7 +111,8 @@ bool jupyter_put(struct buf *b, const struct jupyter *j, const char *type, const
 
 enum { PART_SIGNATURE, PART_HEADER, PART_PARENT, PART_METADATA, PART_CONTENT, PARTS };
 
-/* What a cell prints may be anything, NUL too; kernels pass some of it on as it is. */
+/* What a cell prints may be anything, NUL too; kernels pass some of it on as it is. Numbers may be
+ * larger than ours (a column of hashes): then all of that message are real numbers. */
 static json_t *parse_content(struct str text)
 {
     json_t *v = json_loadb(text.p, text.n, JSON_ALLOW_NUL, NULL);
@@ -120,7 +121,7 @@ static json_t *parse_content(struct str text)
         return v;
     buf_init(&repaired, 0);
     if (line_repair(&repaired, text))
-        v = json_loadb(repaired.p, repaired.len, JSON_ALLOW_NUL, NULL);
+        v = json_loadb(repaired.p, repaired.len, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
     buf_deinit(&repaired);
     return v;
 }

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,7 +17,8 @@
 #include "os/os_sys.h"
 
 #define READ_SIZE 65536
-#define READS_PER_EVENT 32 /* more than a pipe holds */
+#define READS_PER_EVENT 32   /* more than a pipe holds */
+#define KEPT_SIZE (1u << 20) /* an empty buffer may stay so large */
 #define HIGH 100 /* descriptors of a child are moved out of the way of the fixed numbers first */
 
 enum { FD_REQUEST = 3, FD_REPLY = 4, FD_INTERRUPT = 5, FDS = 6 };
@@ -33,7 +35,7 @@ bool kernel_pipe_read(struct kernel_pipe *p)
         if (n < 0)
             return errno == EAGAIN;
         if (n == 0)
-            return room == NULL; /* full: what is there first */
+            return false;
         buf_added(&p->in, (size_t)n);
         if (n < READ_SIZE)
             return true;
@@ -47,6 +49,13 @@ int kernel_pipe_start(struct kernel *k, struct kernel_pipe *p, int fd, loop_fd_f
     buf_init(&p->in, LIMIT_INTERP_MESSAGE_SIZE);
     (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     return TRACE(loop_fd_start(k->spec.loop, &p->watch, fd, EPOLLIN));
+}
+
+void kernel_pipe_consume(struct kernel_pipe *p, size_t n)
+{
+    buf_consume(&p->in, n);
+    if (!buf_used(&p->in) && p->in.cap > KEPT_SIZE)
+        buf_deinit(&p->in);
 }
 
 void kernel_pipe_close(struct kernel_pipe *p)
@@ -102,6 +111,7 @@ static void child_exec(const struct kernel *k, char *const *argv, const int fds[
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)setsid(); /* an interrupt reaches what the cell has started, too */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a server that is started anew makes its own */
     for (int i = 0; i < FDS; i++)
         up[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD_CLOEXEC, HIGH) : -1;
     for (int i = 0; i < FDS; i++)
@@ -178,6 +188,7 @@ static void on_pid(struct loop_fd *w, uint32_t events)
     loop_fd_cancel(w);
     if (waitpid(k->pid, &status, WNOHANG) == k->pid)
         k->pid = 0;
+    k->wire->drain(k);
     kernel_drain(k);
     if (WIFSIGNALED(status))
         (void)snprintf(why, sizeof why, "signal: %s", strsignal(WTERMSIG(status)));
@@ -207,7 +218,7 @@ static void pass_output(struct kernel *k, int which)
     if (n && k->is_busy)
         kernel_emit(k, &(struct kernel_event){ .kind = which ? KERNEL_ERR : KERNEL_OUT,
                                                .text = str_make(text.p, n) });
-    buf_consume(&p->in, n); /* between cells it belongs to nobody */
+    kernel_pipe_consume(p, n); /* between cells it belongs to nobody */
 }
 
 static void on_output(struct loop_fd *w, uint32_t events)
@@ -240,6 +251,15 @@ void kernel_ready(struct kernel *k)
     kernel_drain(k); /* greetings are no output */
     k->is_ready = true;
     k->spec.on_ready(k->spec.data);
+}
+
+void kernel_break(struct kernel *k, const char *why)
+{
+    if (k->pid <= 0)
+        return;
+    log_warn("a %s kernel is ended: %s", k->spec.language->name, why);
+    (void)kill(-k->pid, SIGKILL);
+    (void)kill(k->pid, SIGKILL);
 }
 
 void kernel_emit(struct kernel *k, const struct kernel_event *e)

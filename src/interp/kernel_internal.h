@@ -35,6 +35,7 @@ struct kernel_wire {
     void (*run)(struct kernel *k, struct str code, bool silent);
     void (*env)(struct kernel *k, const json_t *set, const json_t *unset);
     void (*pause)(struct kernel *k, bool paused);
+    void (*drain)(struct kernel *k); /* its process is dead: the last that it said */
     void (*close)(struct kernel *k);
 };
 extern const struct kernel_wire kernel_jupyter, kernel_adapter, kernel_shell;
@@ -54,6 +55,7 @@ struct kernel {
     struct kernel_queue request;  /* 3, or 0 of a shell */
     int interrupt;                /* 5 */
     int64_t count;                /* of cells, where the kernel does not count */
+    int64_t said;                 /* number of the last thing that a shell is to say */
     bool is_silent;
     /* Jupyter */
     struct jupyter jupyter;
@@ -69,11 +71,14 @@ struct kernel {
 void kernel_ready(struct kernel *k);
 void kernel_emit(struct kernel *k, const struct kernel_event *e);
 void kernel_done(struct kernel *k); /* of the cell under way */
+/* It cannot be understood or heard any more: ends its processes, which on_dead then tells. */
+void kernel_break(struct kernel *k, const char *why);
 /* The last of its output that is in the pipes. */
 void kernel_drain(struct kernel *k);
 
-/* Reads what there is into p->in, up to a bound. False: end of file or an error. */
+/* Reads what there is into p->in, up to a bound. False: end of file, an error, or p->in is full. */
 bool kernel_pipe_read(struct kernel_pipe *p);
+void kernel_pipe_consume(struct kernel_pipe *p, size_t n); /* from the front of p->in */
 int kernel_pipe_start(struct kernel *k, struct kernel_pipe *p, int fd, loop_fd_fn fn);
 void kernel_pipe_close(struct kernel_pipe *p);
 /* Writes q->out as far as it goes, the rest when there is room. */

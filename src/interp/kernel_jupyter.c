@@ -197,15 +197,24 @@ static void on_channel(struct loop_fd *w, uint32_t events)
         r = zmtp_step(&c->zmtp, buf_str(&p->in), LIMIT_INTERP_MESSAGE_SIZE / 2, &f, &used);
         if (r == ZMTP_FRAME)
             on_frame(k, c, &f);
-        buf_consume(&p->in, used);
+        kernel_pipe_consume(p, used);
     }
     if (c == &k->channels[KERNEL_IOPUB] && c->zmtp.is_ready && !c->is_subscribed) {
         c->is_subscribed = true;
         (void)zmtp_frame_put(&c->queue.out, STR("\x01"), false); /* to everything */
         kernel_queue_send(k, &c->queue);
     }
-    if (!goes_on || r == ZMTP_WRONG)
-        loop_fd_cancel(w); /* its process ends, or a cell has broken it: a restart helps */
+    if (goes_on && r != ZMTP_WRONG)
+        return;
+    loop_fd_cancel(w);
+    kernel_break(k, r == ZMTP_WRONG ? "a message is too long or no ZMTP" : "its socket is closed");
+}
+
+static void jupyter_drain(struct kernel *k)
+{
+    struct kernel_pipe *p = &k->channels[KERNEL_IOPUB].pipe;
+    if (p->watch.loop)
+        on_channel(&p->watch, 0);
 }
 
 /* -- connecting -- */
@@ -303,5 +312,5 @@ static void jupyter_pause(struct kernel *k, bool paused)
         loop_fd_change(&p->watch, paused ? 0 : EPOLLIN);
 }
 
-const struct kernel_wire kernel_jupyter = { jupyter_open, jupyter_run, jupyter_env, jupyter_pause,
-                                            jupyter_close };
+const struct kernel_wire kernel_jupyter = { jupyter_open,  jupyter_run,   jupyter_env,
+                                            jupyter_pause, jupyter_drain, jupyter_close };

@@ -6,8 +6,15 @@
 
 static const char *const python[] = { "python3", "-Xfrozen_modules=off", "-m", "ipykernel_launcher",
                                       "-f",      "{connection}",         NULL };
-static const char *const r[] = { "R",      "--slave",      "-e", "IRkernel::main()",
-                                 "--args", "{connection}", NULL };
+static const char *const r[] = {
+    "R", "--slave", "-e",
+    /* as its main(); but the publishing socket blocks when its reader
+     * is slow, where it would lose messages */
+    "k <- IRkernel:::Kernel$new(connection_file = commandArgs(TRUE)[[1]]);"
+    "invisible(pbdZMQ::zmq.setsockopt(k$sockets$iopub,"
+    " pbdZMQ::ZMQ.SO()$XPUB_NODROP, 1L)); k$run()",
+    "--args", "{connection}", NULL
+};
 static const char *const javascript[] = { "node", "--no-warnings", LIB "javascript.mjs", NULL };
 static const char *const typescript[] = { "node", "--no-warnings", LIB "javascript.mjs",
                                           "--typescript", NULL };
@@ -80,6 +87,8 @@ static void put_literal(struct buf *b, struct str s)
     (void)buf_byte(b, '"');
 }
 
+bool language_is_env_name(const char *name) { return name[0] && !strchr(name, '='); }
+
 /* In bash a name is not a word; one that is none would be code. */
 static bool is_name(const char *s)
 {
@@ -93,7 +102,7 @@ static void put_statement(struct buf *b, const struct language *l, const char *p
                           const char *name, const char *value)
 {
     bool shell = l->kind == LANGUAGE_SHELL;
-    if (shell && !is_name(name))
+    if (shell ? !is_name(name) : !language_is_env_name(name))
         return;
     for (const char *p = pattern; *p; p++) {
         if (*p != '%') {

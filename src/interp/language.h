@@ -32,5 +32,7 @@ extern const char *const languages_ahead[];
  * those named in `unset` (an array). For languages with set_env. */
 void language_put_env(struct buf *b, const struct language *l, const json_t *set,
                       const json_t *unset);
+/* Can a process have a variable of that name? Names of none are left out by language_put_env. */
+bool language_is_env_name(const char *name);
 /* Appends `s` as a word of bash: $'...'. */
 void language_put_word(struct buf *b, struct str s);

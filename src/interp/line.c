@@ -132,10 +132,11 @@ static int append(const char *p, size_t n, void *data)
     return buf_append(data, str_make(p, n)) ? 0 : -1;
 }
 
-static void put_json(struct buf *b, const json_t *value)
+bool line_put_json(struct buf *b, const json_t *value)
 {
     if (json_dump_callback(value, append, b, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT))
         b->failed = true;
+    return !b->failed;
 }
 
 /* 'x' and "x" are x: the repr of a string is not what its author meant to show. */
@@ -181,7 +182,7 @@ bool line_put_result(struct buf *b, const json_t *data, bool is_main)
         if (strcmp(field, "text") == 0 && json_is_string(value))
             put_plain(b, value);
         else
-            put_json(b, value);
+            (void)line_put_json(b, value);
     }
     (void)buf_append(b, STR(", \"extra\": {"));
     json_object_foreach((json_t *)(uintptr_t)data, type, value)
@@ -192,7 +193,7 @@ bool line_put_result(struct buf *b, const json_t *data, bool is_main)
         has_extra = true;
         put_string(b, str_of(type));
         (void)buf_append(b, STR(": "));
-        put_json(b, value);
+        (void)line_put_json(b, value);
     }
     (void)buf_byte(b, '}');
     return end_line(b);

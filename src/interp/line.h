@@ -13,7 +13,8 @@ bool line_put_text(struct buf *b, const char *type, struct str text, int64_t now
 /* `data`: MIME type -> value. */
 bool line_put_result(struct buf *b, const json_t *data, bool is_main);
 bool line_put_error(struct buf *b, const char *name, const char *value, struct str traceback);
-bool line_put_word(struct buf *b, const char *type); /* "keepalive", "end_of_execution" */
+bool line_put_json(struct buf *b, const json_t *value); /* no line, but ASCII too */
+bool line_put_word(struct buf *b, const char *type);    /* "keepalive", "end_of_execution" */
 
 /* The bytes with all that is not UTF-8 replaced. False: memory. */
 bool line_repair(struct buf *b, struct str s);

@@ -22,7 +22,10 @@ final class Json {
     /** Environment variables of a Java cell are system properties: a process cannot change its own. */
     void environment() {
         if (root.get("set") instanceof Map<?, ?> set)
-            set.forEach((name, value) -> System.setProperty((String) name, (String) value));
+            set.forEach((name, value) -> {
+                if (!((String) name).isEmpty())
+                    System.setProperty((String) name, (String) value);
+            });
         if (root.get("unset") instanceof List<?> unset)
             unset.forEach(name -> System.clearProperty((String) name));
     }
@@ -88,7 +91,13 @@ final class Json {
 
     static String quote(String s) {
         StringBuilder out = new StringBuilder("\"");
-        for (char c : s.toCharArray()) {
+        for (int i = 0; i < s.length(); i++) {
+            char c = s.charAt(i);
+            // half a surrogate pair is no Unicode, and the reader would refuse all of the line
+            boolean isPaired = Character.isHighSurrogate(c) && i + 1 < s.length() && Character.isLowSurrogate(s.charAt(i + 1))
+                    || Character.isLowSurrogate(c) && i > 0 && Character.isHighSurrogate(s.charAt(i - 1));
+            if (Character.isSurrogate(c) && !isPaired)
+                c = '\ufffd';
             if (c == '"' || c == '\\')
                 out.append('\\').append(c);
             else if (c < 0x20 || c >= 0x7f)

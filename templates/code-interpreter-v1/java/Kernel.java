@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import jdk.jshell.DeclarationSnippet;
 import jdk.jshell.EvalException;
@@ -79,20 +80,32 @@ public final class Kernel {
         SourceCodeAnalysis analysis = shell.sourceCodeAnalysis();
         isBusy = true;
         try {
+            List<DeclarationSnippet> open = new ArrayList<>();
             while (!rest.isBlank()) {
                 CompletionInfo info = analysis.analyzeCompletion(rest);
                 String source = info.source() != null ? info.source() : rest;
                 rest = info.source() != null ? info.remaining() : "";
-                if (!evaluate(source, rest.isBlank()))
+                if (!evaluate(source, rest.isBlank(), open))
                     return;
             }
+            complain(open);
         } finally {
             isBusy = false;
         }
     }
 
+    /** Classes may name others that come later in the cell; what is missing at its end is an error. */
+    private void complain(List<DeclarationSnippet> open) {
+        for (DeclarationSnippet d : open)
+            if (shell.status(d) == Snippet.Status.RECOVERABLE_NOT_DEFINED) {
+                String why = "cannot find symbol: " + String.join(", ", shell.unresolvedDependencies(d).toList());
+                fail("CompilationException", why, why + "\n" + d.source().strip());
+                return;
+            }
+    }
+
     /** False: it failed, and what follows is not run. */
-    private boolean evaluate(String source, boolean isLast) {
+    private boolean evaluate(String source, boolean isLast, List<DeclarationSnippet> open) {
         for (SnippetEvent event : shell.eval(source)) {
             Snippet snippet = event.snippet();
             if (event.status() == Snippet.Status.REJECTED) {
@@ -102,9 +115,8 @@ public final class Kernel {
                 return false;
             }
             if (event.status() == Snippet.Status.RECOVERABLE_NOT_DEFINED && snippet instanceof DeclarationSnippet d) {
-                String why = "cannot find symbol: " + String.join(", ", shell.unresolvedDependencies(d).toList());
-                fail("CompilationException", why, why + "\n" + source.strip());
-                return false;
+                open.add(d);
+                continue;
             }
             if (event.exception() != null) {
                 fail(event.exception());

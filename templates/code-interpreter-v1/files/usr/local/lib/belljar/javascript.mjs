@@ -52,7 +52,8 @@ function main() {
   prepare()
 
   const say = (message) => {
-    const line = Buffer.from(JSON.stringify(message) + '\n')
+    // half a surrogate pair is no Unicode, and the reader would refuse all of the message
+    const line = Buffer.from(JSON.stringify(message, (_, v) => typeof v === 'string' ? v.toWellFormed() : v) + '\n')
     for (let at = 0; at < line.length;) at += fs.writeSync(4, line, at)
   }
   globalThis.display = (value) => {
@@ -96,14 +97,15 @@ function main() {
       taken = undefined
     },
     env({ set, unset }) {
-      Object.assign(process.env, set)
+      for (const [name, value] of Object.entries(set ?? {}))
+        if (name && !name.includes('=')) process.env[name] = value
       for (const name of unset ?? []) delete process.env[name]
     },
   }
   let last = Promise.resolve()
   readline.createInterface({ input: fs.createReadStream(null, { fd: 3 }) }).on('line', (line) => {
     const request = JSON.parse(line)
-    last = last.then(() => operations[request.op](request)).then(() => say({ type: 'done' }))
+    last = last.then(() => operations[request.op](request)).catch(fail).then(() => say({ type: 'done' }))
   }).on('close', () => process.exit())
   say({ type: 'ready' })
 }
@@ -126,7 +128,7 @@ function prepare() {
   Object.defineProperty(globalThis, '__import', { value: async (name, options) => {
     name = String(name)
     if (/^(node:|data:|file:)/.test(name)) return import(name, options)
-    if (/^\.{0,2}\//.test(name)) return import(pathToFileURL(path.resolve(name)).href, options)
+    if (/^\.{0,2}\//.test(name)) return import(new URL(name, pathToFileURL(process.cwd() + '/')).href, options)
     return import(resolve(name, file()), options)
   } })
 }
@@ -177,7 +179,7 @@ function strip(code) {
   const tsconfig = JSON.stringify({ compilerOptions: { verbatimModuleSyntax: true, experimentalDecorators: true } })
   try {
     return execFileSync('esbuild', ['--loader=ts', '--format=esm', '--target=es2022', '--log-level=error', '--color=false', `--tsconfig-raw=${tsconfig}`],
-      { input: code, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] })
+      { input: code, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'], maxBuffer: Infinity })
   } catch (error) {
     const e = new SyntaxError(error.stderr?.trim() || error.message)
     e.stack = `${e.name}: ${e.message}`
