@@ -75,6 +75,8 @@ void netlink_veth_add(struct netlink *n, const struct netlink_veth *v)
     size_t m = message_begin(n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof link);
     (void)attr(n, IFLA_IFNAME, v->name, strlen(v->name) + 1);
     (void)attr(n, IFLA_ADDRESS, v->mac, NETLINK_MAC);
+    if (v->mtu)
+        (void)attr(n, IFLA_MTU, &v->mtu, sizeof v->mtu);
     size_t info = attr(n, IFLA_LINKINFO, NULL, 0);
     (void)attr(n, IFLA_INFO_KIND, "veth", 4);
     size_t data = attr(n, IFLA_INFO_DATA, NULL, 0);
@@ -82,6 +84,8 @@ void netlink_veth_add(struct netlink *n, const struct netlink_veth *v)
     uint32_t netns = (uint32_t)v->peer_netns;
     (void)attr(n, IFLA_IFNAME, v->peer_name, strlen(v->peer_name) + 1);
     (void)attr(n, IFLA_ADDRESS, v->peer_mac, NETLINK_MAC);
+    if (v->mtu)
+        (void)attr(n, IFLA_MTU, &v->mtu, sizeof v->mtu);
     (void)attr(n, IFLA_NET_NS_FD, &netns, sizeof netns);
     nest_end(n, other);
     nest_end(n, data);

@@ -28,6 +28,7 @@ struct netlink_veth {
     uint8_t mac[NETLINK_MAC], peer_mac[NETLINK_MAC];
     int peer_netns;      /* where the other end is made */
     uint32_t peer_index; /* its interface number there */
+    uint32_t mtu;        /* of both ends; 0: the kernel's default */
 };
 /* Made down: with IFF_UP the kernel answers ENOTCONN and its rollback takes 15 ms. */
 void netlink_veth_add(struct netlink *n, const struct netlink_veth *v);

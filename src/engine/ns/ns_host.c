@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "engine/ns/ns_net.h"
 #include "os/os_file.h"
 #include "os/os_mount.h"
 #include "os/os_seccomp.h"
@@ -121,6 +122,7 @@ int ns_host_init(struct ns_host *h, const struct engine_config *config)
         r = sysfilter_build(&h->filter);
     if (r == 0)
         r = h->netns = proc_namespace(0, "net");
+    h->mtu = ns_net_mtu();
     if (r < 0)
         ns_host_deinit(h);
     return r < 0 ? TRACE(r) : 0;

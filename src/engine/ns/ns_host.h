@@ -26,6 +26,7 @@ struct ns_host {
     int layers;       /* STATE/layers: images of snapshots, see ns_layer.h */
     int kept;         /* STATE/kept: disks of sandboxes without a process, by id */
     int netns;        /* the host's own network namespace */
+    uint32_t mtu;     /* of its way to the world: a larger packet would be lost in silence */
     char boot_id[PROC_BOOT_ID_SIZE];
     char attach[256]; /* overlays by path: where parts are attached; "" = by descriptor */
 };

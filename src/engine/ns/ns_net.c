@@ -179,12 +179,33 @@ static int links_outside(const struct ns_host *h, uint32_t slot, struct netlink 
     return TRACE(netlink_commit(n));
 }
 
+uint32_t ns_net_mtu(void)
+{
+    char text[8192], path[64], name[20];
+    uint64_t mtu = 0;
+    struct str rest, line;
+    if (file_get(AT_FDCWD, "/proc/net/route", text, sizeof text) < 0)
+        return 0;
+    rest = str_of(text);
+    while (mtu == 0 && rest.n) {
+        struct str device, target;
+        (void)str_cut(rest, '\n', &line, &rest);
+        (void)str_cut(line, '\t', &device, &target);
+        if (!str_starts(target, STR("00000000\t")) ||
+            !str_copy(str_trim(device), name, sizeof name))
+            continue;
+        (void)snprintf(path, sizeof path, "/sys/class/net/%s/mtu", name);
+        (void)file_get_u64(AT_FDCWD, path, &mtu);
+    }
+    return (uint32_t)mtu;
+}
+
 static int veth_make(const struct ns_host *h, uint32_t slot, int netns, struct netlink *inside)
 {
     CLEANUP(netlink_close) struct netlink host;
-    struct netlink_veth v = { .peer_name = INSIDE,
-                              .peer_netns = netns,
-                              .peer_index = INSIDE_INDEX };
+    struct netlink_veth v = {
+        .peer_name = INSIDE, .peer_netns = netns, .mtu = h->mtu, .peer_index = INSIDE_INDEX
+    };
     char name[NS_NET_NAME];
     ns_net_name(h, slot, name);
     v.name = name;

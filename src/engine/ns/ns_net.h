@@ -34,3 +34,6 @@ int ns_net_sockets(const struct ns_host *h, int netns, int *fds, int count, int 
 void ns_net_name(const struct ns_host *h, uint32_t slot, char out[NS_NET_NAME]);
 /* Removes the interfaces of this server whose slot `is_used` does not know. */
 void ns_net_clean(const struct ns_host *h, bool (*is_used)(void *data, uint32_t slot), void *data);
+
+/* The MTU of the device of the default route (proc_net_route in proc(5)); 0: not known. */
+uint32_t ns_net_mtu(void);
