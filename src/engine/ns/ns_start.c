@@ -15,6 +15,8 @@
 #include "os/os_mount.h"
 #include "os/os_sys.h"
 
+#define DISK_TRIES 8
+
 /* What a start has in hand and no sandbox owns yet. */
 struct start {
     const struct box_spec *spec;
@@ -134,19 +136,25 @@ static int box_record(struct ns *n, struct box *b)
     return TRACE(e);
 }
 
+/* The janitor of an engine that was killed just now may take away a name that its device has got
+ * again meanwhile: such a disk would not be found by the next engine, so it is not used. */
 static int disk_take(struct ns *n, struct box *b, const struct box_spec *spec)
 {
     struct stat st;
     char name[16];
     b->disk_bytes = spec->disk_bytes;
-    b->disk = ns_pool_disk(&n->pool, spec->disk_bytes);
-    if (b->disk < 0)
-        return TRACE(b->disk);
-    (void)snprintf(name, sizeof name, "%u", ns_disk_number(b->disk));
-    if (fstatat(n->host.disks, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return RAISE(-errno);
-    b->inode = st.st_ino;
-    return 0;
+    for (int tries = 0; tries < DISK_TRIES; tries++) {
+        b->disk = ns_pool_disk(&n->pool, spec->disk_bytes);
+        if (b->disk < 0)
+            return TRACE(b->disk);
+        (void)snprintf(name, sizeof name, "%u", ns_disk_number(b->disk));
+        if (fstatat(n->host.disks, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            b->inode = st.st_ino;
+            return 0;
+        }
+        fd_closep(&b->disk);
+    }
+    return RAISE(-ENOENT);
 }
 
 /* Each step with the sentence for when it fails. */
