@@ -399,7 +399,7 @@ struct context *context_new(const struct context_spec *spec)
     list_init(&c->link);
     list_init(&c->queue);
     list_init(&c->waits);
-    jupyter_make_id(c->id);
+    rand_uuid(c->id);
     c->renew = (struct loop_task){ .fn = on_renew, .data = c };
     c->patience = (struct loop_timer){ .fn = on_patience, .data = c };
     kernel_start(c);

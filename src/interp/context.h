@@ -58,7 +58,7 @@ enum context_step {
 struct context {
     struct list link;
     struct context_spec spec;
-    char id[JUPYTER_ID_SIZE], cwd[PATH_MAX];
+    char id[RAND_UUID_SIZE], cwd[PATH_MAX];
     struct kernel *kernel; /* NULL: it could not be started */
     bool is_ready, was_ready, has_globals;
     bool is_guess; /* envd has not told the sandbox's variables: it is asked again */

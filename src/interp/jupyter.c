@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/rand.h"
 #include "gen/limits.h"
 #include "interp/line.h"
 #include "wire/json.h"
@@ -22,28 +21,12 @@ static void hex(const unsigned char *in, size_t n, char *out)
     out[2 * n] = '\0';
 }
 
-void jupyter_make_id(char out[JUPYTER_ID_SIZE])
-{
-    static const unsigned char lengths[] = { 4, 2, 2, 2, 6 };
-    unsigned char u[16];
-    rand_bytes(u, sizeof u);
-    u[6] = (unsigned char)((u[6] & 0x0f) | 0x40); /* RFC 9562: version 4, variant 10 */
-    u[8] = (unsigned char)((u[8] & 0x3f) | 0x80);
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof lengths; i++) {
-        hex(u + at, lengths[i], out);
-        at += lengths[i];
-        out += 2 * lengths[i];
-        *out++ = i + 1 < sizeof lengths ? '-' : '\0';
-    }
-}
-
 void jupyter_init(struct jupyter *j)
 {
     unsigned char key[32];
     rand_bytes(key, sizeof key);
     hex(key, sizeof key, j->key);
-    jupyter_make_id(j->session);
+    rand_uuid(j->session);
 }
 
 bool jupyter_put_connection(struct buf *b, const struct jupyter *j, const char *path)

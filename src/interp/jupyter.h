@@ -6,18 +6,16 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "base/rand.h"
 #include "wire/zmtp.h"
 
 #define JUPYTER_KEY_SIZE 65 /* 64 hexadecimal digits and a NUL: what signs messages */
-#define JUPYTER_ID_SIZE 37  /* a UUID */
 
 struct jupyter {
     char key[JUPYTER_KEY_SIZE];
-    char session[JUPYTER_ID_SIZE];
+    char session[RAND_UUID_SIZE];
 };
 
-/* A random (version 4) UUID. */
-void jupyter_make_id(char out[JUPYTER_ID_SIZE]);
 void jupyter_init(struct jupyter *j);
 
 /* The connection file of a kernel whose sockets are unix sockets `path`-1 .. `path`-5. */

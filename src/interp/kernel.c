@@ -324,9 +324,9 @@ struct kernel *kernel_new(const struct kernel_spec *spec)
     k->spec = *spec;
     k->wire = wires[spec->language->kind];
     k->pidfd = k->interrupt = k->reply.fd = k->request.fd = -1;
-    char id[JUPYTER_ID_SIZE];
+    char id[RAND_UUID_SIZE];
     jupyter_init(&k->jupyter);
-    jupyter_make_id(id);
+    rand_uuid(id);
     (void)snprintf(k->path, sizeof k->path, "%s/%s", spec->dir, id);
     int r = spec->language->kind == LANGUAGE_JUPYTER ? kernel_jupyter_prepare(k) : 0;
     if (r == 0)

@@ -62,7 +62,7 @@ struct kernel {
     char path[96]; /* of its sockets, without "-1" */
     struct kernel_channel channels[KERNEL_CHANNELS];
     struct loop_timer retry;
-    char msg_id[JUPYTER_ID_SIZE]; /* of the cell under way */
+    char msg_id[RAND_UUID_SIZE]; /* of the cell under way */
     bool is_accepted, has_error;
     struct buf cell; /* its code: a kernel that still gets over an interrupt refuses it at first */
     int refusals;

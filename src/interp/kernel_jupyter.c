@@ -41,7 +41,7 @@ int kernel_jupyter_prepare(struct kernel *k)
 static void ask(struct kernel *k, const char *type, const json_t *content)
 {
     struct kernel_channel *c = &k->channels[KERNEL_SHELL];
-    jupyter_make_id(k->msg_id);
+    rand_uuid(k->msg_id);
     (void)jupyter_put(&c->queue.out, &k->jupyter, type, k->msg_id, content);
     kernel_queue_send(k, &c->queue);
 }

@@ -108,9 +108,9 @@ static void messages_are_signed_and_read(void **state)
 static void ids_are_uuids(void **state)
 {
     (void)state;
-    char a[JUPYTER_ID_SIZE], b[JUPYTER_ID_SIZE];
-    jupyter_make_id(a);
-    jupyter_make_id(b);
+    char a[RAND_UUID_SIZE], b[RAND_UUID_SIZE];
+    rand_uuid(a);
+    rand_uuid(b);
     assert_int_equal(strlen(a), 36);
     assert_int_equal(a[14], '4');
     assert_true(a[8] == '-' && a[13] == '-' && a[18] == '-' && a[23] == '-');

@@ -79,17 +79,10 @@ static int boot_id_make(void)
     CLEANUP(fd_closep) int fd = mount_new("tmpfs", options, 0);
     if (fd < 0)
         return TRACE(fd);
-    unsigned char u[16];
-    char text[40];
-    rand_bytes(u, sizeof u);
-    u[6] = (unsigned char)((u[6] & 0x0f) | 0x40); /* RFC 9562: version 4, variant 10 */
-    u[8] = (unsigned char)((u[8] & 0x3f) | 0x80);
-    int at = 0;
-    for (int i = 0; i < 16; i++)
-        at += snprintf(text + at, sizeof text - (size_t)at, "%s%02x",
-                       i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", u[i]);
-    text[at] = '\n';
-    int r = file_save(fd, "boot_id", 0444, str_make(text, (size_t)at + 1));
+    char text[RAND_UUID_SIZE];
+    rand_uuid(text);
+    text[RAND_UUID_SIZE - 1] = '\n';
+    int r = file_save(fd, "boot_id", 0444, str_make(text, RAND_UUID_SIZE));
     if (r < 0)
         return TRACE(r);
     CLEANUP(fd_closep) int file = mount_clone(fd, "boot_id", -1);

@@ -34,23 +34,17 @@ def _belljar_data():
         except Exception:
             return {}
 
-    class DataFormatter(BaseFormatter):
-        format_type = Unicode("e2b/data")
-        print_method = ObjectName("_repr_e2b_data_")
-        _return_type = dict
+    def formatter_of(kind, method, make):
+        class Formatter(BaseFormatter):
+            format_type = Unicode(kind)
+            print_method = ObjectName(method)
+            _return_type = dict
 
-        def __call__(self, obj):
-            made = frame(obj)
-            return made if made is not None else super().__call__(obj)
+            def __call__(self, obj):
+                made = make(obj)
+                return made if made is not None else super().__call__(obj)
 
-    class ChartFormatter(BaseFormatter):
-        format_type = Unicode("e2b/chart")
-        print_method = ObjectName("_repr_e2b_chart_")
-        _return_type = dict
-
-        def __call__(self, obj):
-            made = chart(obj)
-            return made if made is not None else super().__call__(obj)
+        return Formatter
 
     class PlainJSONFormatter(JSONFormatter):
         def __call__(self, obj):
@@ -64,7 +58,9 @@ def _belljar_data():
                 return None
 
     formatter = get_ipython().display_formatter  # noqa: F821
-    for made in (DataFormatter, ChartFormatter, PlainJSONFormatter):
+    data = formatter_of("e2b/data", "_repr_e2b_data_", frame)
+    charts = formatter_of("e2b/chart", "_repr_e2b_chart_", chart)
+    for made in (data, charts, PlainJSONFormatter):
         one = made(parent=formatter)
         formatter.formatters[one.format_type] = one
     formatter.active_types = list(formatter.formatters)
