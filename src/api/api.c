@@ -47,10 +47,8 @@ static void call_free(struct api_call *c)
     free(c);
 }
 
-/* The client is gone. What it began goes on; a call that waits for nothing ends here. */
-static void on_gone(struct http_call *h)
+void api_call_gone(struct api_call *c)
 {
-    struct api_call *c = h->data;
     c->http = NULL;
     c->method = c->path = c->query = STR_NONE; /* were views of its head */
     if (!c->is_key_reserved) /* with a key somebody may still ask for the answer */
@@ -58,6 +56,8 @@ static void on_gone(struct http_call *h)
     if (!c->wait.sandbox)
         call_free(c);
 }
+
+static void on_gone(struct http_call *h) { api_call_gone(h->data); }
 
 void api_reply(struct api_call *c, int status, const char *fields, struct str json)
 {
@@ -122,12 +122,18 @@ static void on_collected(struct http_call *h, struct str text)
     c->on_body(c, c->body);
 }
 
-void api_take_body(struct api_call *c, bool optional,
-                   void (*fn)(struct api_call *c, const json_t *body))
+void api_take_body_of(struct api_call *c, size_t most, bool optional,
+                      void (*fn)(struct api_call *c, const json_t *body))
 {
     c->on_body = fn;
     c->is_body_optional = optional;
-    http_call_collect(c->http, LIMIT_API_BODY_SIZE, on_collected, on_gone);
+    http_call_collect(c->http, most, on_collected, on_gone);
+}
+
+void api_take_body(struct api_call *c, bool optional,
+                   void (*fn)(struct api_call *c, const json_t *body))
+{
+    api_take_body_of(c, LIMIT_API_BODY_SIZE, optional, fn);
 }
 
 /* -- waiting -- */
@@ -172,17 +178,19 @@ void api_wait_again(struct api_call *c, void (*again)(struct api_call *c))
 
 /* -- routing -- */
 
-/* True when `path` has the form of `pattern`; the segment at {id} goes to *id. */
-static bool matches(struct str pattern, struct str path, struct str *id)
+/* True when `path` has the form of `pattern`; the segments at {id} and {sub} go to *id, *sub. */
+static bool matches(struct str pattern, struct str path, struct str *id, struct str *sub)
 {
     bool more = true, more_path = true;
-    *id = STR_NONE;
+    *id = *sub = STR_NONE;
     while (more && more_path) {
         struct str want, have;
         more = str_cut(pattern, '/', &want, &pattern);
         more_path = str_cut(path, '/', &have, &path);
         if (str_eq(want, STR("{id}")) && have.n > 0)
             *id = have;
+        else if (str_eq(want, STR("{sub}")) && have.n > 0)
+            *sub = have;
         else if (!str_eq(want, have))
             return false;
     }
@@ -192,14 +200,15 @@ static bool matches(struct str pattern, struct str path, struct str *id)
 static const struct route *find_route(struct api_call *c)
 {
     bool has_path = false;
-    struct str method = str_eq(c->method, STR("HEAD")) ? STR("GET") : c->method, id;
+    struct str method = str_eq(c->method, STR("HEAD")) ? STR("GET") : c->method, id, sub;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (!matches(routes[i].path, c->path, &id))
+        if (!matches(routes[i].path, c->path, &id, &sub))
             continue;
         has_path = true;
         if (!str_eq(routes[i].method, method))
             continue;
-        if (id.n && !uri_decode(&c->arena, id, false, &c->id)) {
+        if ((id.n && !uri_decode(&c->arena, id, false, &c->id)) ||
+            (sub.n && !uri_decode(&c->arena, sub, false, &c->sub))) {
             (void)op_fail(&c->op, FAULT_INVALID, EINVAL, "the path is not well encoded");
             return NULL;
         }

@@ -4,13 +4,15 @@
 
 #include "loop/loop.h"
 #include "sandbox/fleet.h"
+#include "template/builds.h"
 
 struct api;
 
 struct api_spec {
     struct loop *loop;
     struct fleet *fleet;
-    struct store *store; /* for answers to Idempotency-Keys */
+    struct builds *builds;
+    struct store *store; /* for answers to Idempotency-Keys, and templates */
     struct str key;      /* the API key; only its hash is kept */
     /* what a sandbox gets */
     uint64_t memory_bytes, cpus_milli, disk_bytes, pids;

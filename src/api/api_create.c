@@ -28,7 +28,16 @@ static int read_template(struct api_call *c, const json_t *body, struct sandbox_
                        STR_ARG(text));
     }
     struct templates in = fleet_templates(c->api->spec.fleet);
-    return template_find(&c->op, &in, &ref, &spec->template);
+    r = template_find(&c->op, &in, &ref, &spec->template);
+    if (r < 0)
+        return r;
+    int64_t cpus = json_integer_value(json_object_get(spec->template.config, "cpus"));
+    int64_t memory_mb = json_integer_value(json_object_get(spec->template.config, "memoryMB"));
+    if (cpus > 0)
+        spec->cpus_milli = (uint64_t)cpus * 1000;
+    if (memory_mb > 0)
+        spec->memory_bytes = (uint64_t)memory_mb << 20;
+    return 0;
 }
 
 /* autoPause, autoPauseMemory, autoResume. */

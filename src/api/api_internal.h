@@ -33,8 +33,8 @@ struct api_call {
     struct list node;       /* api->calls */
     struct http_call *http; /* NULL: the client is gone */
     struct str method, path, query;
-    struct str id; /* the {id} of the path, decoded; "" without */
-    int version;   /* 1 or 2 where a route has both */
+    struct str id, sub; /* the {id} and {sub} of the path, decoded; "" without */
+    int version;        /* 1 or 2 where a route has both */
     struct arena arena;
     struct op op;
     json_t *body; /* NULL: no body */
@@ -69,6 +69,13 @@ void api_put_answer(struct buf *b, struct sandbox *s);
  * there is none and `optional`. Mistakes are answered. */
 void api_take_body(struct api_call *c, bool optional,
                    void (*fn)(struct api_call *c, const json_t *body));
+
+/* The same for a body that may be longer than others. */
+void api_take_body_of(struct api_call *c, size_t most, bool optional,
+                      void (*fn)(struct api_call *c, const json_t *body));
+/* The client is gone: for handlers that read the body themselves. What was begun goes on; a call
+ * that waits for nothing ends here. */
+void api_call_gone(struct api_call *c);
 
 /* The sandbox of the path; NULL: answered already (400 or 404). */
 struct sandbox *api_sandbox(struct api_call *c);

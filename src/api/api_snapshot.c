@@ -234,6 +234,8 @@ void api_template_delete(struct api_call *c)
         r = op_fail(&c->op, FAULT_INVALID, EINVAL, "Invalid template reference: %.100s", c->id.p);
     else
         r = check_there(c, &ref, id);
+    if (r == 0 && !ref.tag[0])
+        builds_cancel_template(c->api->spec.builds, id);
     if (r == 0)
         r = fleet_tag_remove(c->api->spec.fleet, &c->op, id, ref.tag[0] ? ref.tag : NULL);
     if (r < 0)

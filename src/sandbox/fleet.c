@@ -192,6 +192,8 @@ static void on_found(void *data, const struct engine_found *found)
 {
     struct fleet *f = data;
     struct sandbox *s = map_get(&f->by_id, found->id);
+    if (!s && fleet_bench_found(f, found->id))
+        return;
     if (!s) {
         if (!found->is_warm)
             log_warn("the engine has an unknown sandbox " STR_FMT "; destroying it",
@@ -232,6 +234,7 @@ static void on_up(void *data)
                                             .text = "the engine was restarted meanwhile" };
     struct fleet *f = data;
     uint32_t found = 0, lost = 0;
+    fleet_bench_sweep(f);
     MAP_EACH(i, &f->by_id) {
         struct sandbox *s = f->by_id.slots[i].value;
         bool is_lost = !s->is_found && s->state != LIFE_NEW && s->state != LIFE_KILLING;
@@ -282,6 +285,7 @@ static void on_exited(void *data, struct str id, struct str reason)
     (void)snprintf(why.text, sizeof why.text,
                    "Failed to place sandbox: it ended at once (" STR_FMT ")", STR_ARG(reason));
     fleet_warm_exited(f, id);
+    fleet_bench_exited(f, id, reason);
     if (s)
         (void)fleet_step(f, s, LIFE_DO_EXITED, s->state == LIFE_STARTING ? &why : NULL);
 }
@@ -368,6 +372,7 @@ int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out)
     list_init(&f->answers);
     list_init(&f->wakes);
     list_init(&f->captures);
+    list_init(&f->benches);
     map_init(&f->warm);
     listing_init(&f->listing);
     layers_init(&f->layers, on_layer_free, f);

@@ -56,6 +56,16 @@ struct sandbox_capture {
 int fleet_capture(struct fleet *f, struct op *op, struct sandbox *s, const struct template_ref *ref,
                   struct sandbox_capture *out, int64_t deadline_ms, struct sandbox_wait *w);
 void fleet_layer_release(struct fleet *f, const char *layer);
+/* Layers (commas between) that something else needs: held until released. False: memory. */
+bool fleet_layers_hold(struct fleet *f, const char *layers);
+/* Layers named in `gone` are needed once less; frees the buffer. */
+void fleet_layers_gone(struct fleet *f, struct buf *gone);
+/* For the verbs of store/ that remove builds: appends their layers to the struct buf `data`. */
+int fleet_layers_collect(void *data, const struct store_build *b);
+/* A template changed: what was started ahead for it is destroyed. */
+void fleet_template_changed(struct fleet *f, const char *template_id);
+/* Somebody will soon create one like `spec` (borrowed): one is started ahead. */
+void fleet_warm_prime(struct fleet *f, const struct sandbox_spec *spec);
 /* Removes a tag of a template, or all of it (NULL), from the store; its layers go when the last
  * sandbox on them has ended. 0 or a negative errno with UNAVAILABLE in `op`. */
 int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, const char *tag);

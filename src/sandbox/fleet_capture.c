@@ -34,7 +34,7 @@ static void capture_free(struct capture *c)
 
 /* -- records -- */
 
-static int collect(void *data, const struct store_build *b)
+int fleet_layers_collect(void *data, const struct store_build *b)
 {
     struct buf *gone = data;
     if (b->layers[0])
@@ -42,8 +42,8 @@ static int collect(void *data, const struct store_build *b)
     return 0;
 }
 
-/* Layers named in `gone` are needed once less. Without memory they stay until the next start. */
-static void release(struct fleet *f, struct buf *gone)
+/* Without memory they stay until the next start. */
+void fleet_layers_gone(struct fleet *f, struct buf *gone)
 {
     if (buf_used(gone) && !gone->failed)
         layers_release(&f->layers, buf_cstr(gone));
@@ -67,12 +67,12 @@ static int seal(struct capture *c)
         return -ENOMEM;
     b.created_us = clock_wall_us();
     buf_init(&gone, 0);
-    int r = store_build_ready(f->spec.store, &b, c->tag, collect, &gone);
+    int r = store_build_ready(f->spec.store, &b, c->tag, fleet_layers_collect, &gone);
     if (r < 0) {
         layers_release(&f->layers, c->below);
         buf_reset(&gone);
     }
-    release(f, &gone);
+    fleet_layers_gone(f, &gone);
     store_want_sync(f->spec.store);
     return r;
 }
@@ -88,7 +88,7 @@ static void discard(struct capture *c)
 static int load_build(void *data, const struct store_build *b)
 {
     struct fleet *f = data;
-    if (strcmp(b->state, "ready") == 0)
+    if (strcmp(b->state, "ready") == 0 || strcmp(b->kind, "template") == 0)
         return layers_hold(&f->layers, b->layers) ? 0 : -ENOMEM;
     struct capture *c = calloc(1, sizeof *c); /* removed below: not while the store is being read */
     if (!c)
@@ -124,10 +124,10 @@ int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, co
 {
     struct buf gone;
     buf_init(&gone, 0);
-    int r = store_tag_remove(f->spec.store, template_id, tag, collect, &gone);
+    int r = store_tag_remove(f->spec.store, template_id, tag, fleet_layers_collect, &gone);
     if (r < 0)
         buf_reset(&gone);
-    release(f, &gone);
+    fleet_layers_gone(f, &gone);
     if (r == 0)
         fleet_warm_flush(f, template_id);
     store_want_sync(f->spec.store);
@@ -136,6 +136,14 @@ int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, co
 }
 
 void fleet_layer_release(struct fleet *f, const char *layer) { layers_release(&f->layers, layer); }
+bool fleet_layers_hold(struct fleet *f, const char *layers)
+{
+    return layers_hold(&f->layers, layers);
+}
+void fleet_template_changed(struct fleet *f, const char *template_id)
+{
+    fleet_warm_flush(f, template_id);
+}
 
 /* -- captures -- */
 

@@ -15,6 +15,7 @@ struct fleet {
     uint32_t counted, parked_count;
     struct layers layers;
     struct list captures; /* struct capture */
+    struct list benches;  /* struct bench */
     struct map warm;      /* struct warm_kind, fleet_warm.c */
     uint64_t warm_bytes;
     struct loop_timer warm_tick;
@@ -76,6 +77,12 @@ void fleet_warm_balance(struct fleet *f);
 /* Fields of a create for `spec` but for the id: into `b`. */
 void fleet_put_create(struct fleet *f, const struct sandbox_spec *spec, const char *id,
                       const char *token, bool warm, struct buf *b);
+
+/* -- bench.c -- */
+
+bool fleet_bench_found(struct fleet *f, struct str id);
+void fleet_bench_exited(struct fleet *f, struct str id, struct str why);
+void fleet_bench_sweep(struct fleet *f); /* those that the engine did not list have ended */
 
 /* -- fleet_capture.c -- */
 

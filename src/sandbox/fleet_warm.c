@@ -220,6 +220,16 @@ bool fleet_warm_take(struct fleet *f, const struct sandbox_spec *spec, char id[I
     return o != NULL;
 }
 
+void fleet_warm_prime(struct fleet *f, const struct sandbox_spec *spec)
+{
+    struct warm_kind *k =
+        sandbox_spec_config(spec, "startCmd") && f->spec.warm_bytes ? kind_get(f, spec) : NULL;
+    if (!k)
+        return;
+    warm_asked(&k->demand, now_of(f));
+    loop_task_post(f->spec.loop, &f->warm_task);
+}
+
 void fleet_warm_exited(struct fleet *f, struct str id)
 {
     MAP_EACH(i, &f->warm) {

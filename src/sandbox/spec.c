@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "wire/json.h"
 
@@ -143,18 +144,42 @@ static json_t *system_env(const struct sandbox_spec *s)
     return env;
 }
 
+/* A command of the template with the environment it was built with. NULL: none, or no memory. */
+static char *command(const struct sandbox_spec *s, const char *key)
+{
+    const char *text = sandbox_spec_config(s, key), *name;
+    json_t *envs = json_object_get(s->template.config, "buildEnvs"), *value;
+    struct buf b;
+    if (!text)
+        return NULL;
+    buf_init(&b, 0);
+    json_object_foreach(envs, name, value)
+    {
+        (void)buf_printf(&b, "export %s='", name);
+        for (const char *p = json_string_value(value); *p; p++)
+            (void)buf_append(&b, *p == '\'' ? STR("'\\''") : str_make(p, 1));
+        (void)buf_append(&b, STR("'; "));
+    }
+    (void)buf_append(&b, str_of(text));
+    char *out = b.failed ? NULL : str_dup(buf_str(&b));
+    buf_deinit(&b);
+    return out;
+}
+
 bool sandbox_spec_boot(struct buf *b, const struct sandbox_spec *s, const char *id,
                        const char *token, bool warm, int64_t now_us)
 {
     char now[CLOCK_RFC3339_SIZE];
     const char *user = sandbox_spec_config(s, "user"), *dir = sandbox_spec_config(s, "workdir");
+    CLEANUP(freep) char *start = command(s, "startCmd");
+    CLEANUP(freep) char *ready = command(s, "readyCmd");
     clock_format(now_us, now);
-    json_t *v = json_pack(
-        "{s:s, s:s, s:O, s:o, s:s*, s:s, s:s, s:s, s:s, s:s*, s:s*, s:o*}", "sandboxID", id,
-        "templateID", s->template.id, "envVars", s->envs, "systemEnv", system_env(s), "accessToken",
-        token, "defaultUser", user ? user : "user", "defaultWorkdir", dir ? dir : "/home/user",
-        "hostname", "e2b.local", "timestamp", now, "startCmd", sandbox_spec_config(s, "startCmd"),
-        "readyCmd", sandbox_spec_config(s, "readyCmd"), "warm", warm ? json_true() : NULL);
+    json_t *v =
+        json_pack("{s:s, s:s, s:O, s:o, s:s*, s:s, s:s, s:s, s:s, s:s*, s:s*, s:o*}", "sandboxID",
+                  id, "templateID", s->template.id, "envVars", s->envs, "systemEnv", system_env(s),
+                  "accessToken", token, "defaultUser", user ? user : "user", "defaultWorkdir",
+                  dir ? dir : "/home/user", "hostname", "e2b.local", "timestamp", now, "startCmd",
+                  start, "readyCmd", ready, "warm", warm ? json_true() : NULL);
     bool good = v && json_put(b, v);
     json_decref(v);
     return good;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "store/store_job.h"
 #include "wire/json.h"
 
 /* Names that SDKs ask for and that another template serves until $STATE/templates has them. */
@@ -96,13 +97,20 @@ void template_deinit(struct template *t)
 json_t *template_config(const json_t *config)
 {
     static const char *const texts[] = { "startCmd", "readyCmd", "user", "workdir" };
+    static const char *const numbers[] = { "cpus", "memoryMB" };
+    static const char *const maps[] = { "envs", "buildEnvs" };
     json_t *out = json_object(), *envs;
     struct str text;
+    int64_t number;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (json_get_str(config, texts[i], &text) == 1 && text.n)
             (void)json_object_set(out, texts[i], json_object_get(config, texts[i]));
-    if (json_get_map(config, "envs", &envs) == 1)
-        (void)json_object_set(out, "envs", envs);
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        if (json_get_map(config, maps[i], &envs) == 1)
+            (void)json_object_set(out, maps[i], envs);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (json_get_int(config, numbers[i], &number) == 1 && number > 0)
+            (void)json_object_set(out, numbers[i], json_object_get(config, numbers[i]));
     return out;
 }
 
@@ -189,16 +197,30 @@ static int stored_id(const struct templates *in, const struct template_ref *ref,
                  : store_template_by_name(in->store, ref->name, id, TEMPLATE_NAME_SIZE);
 }
 
+static int on_tag(void *data, const struct store_build *b)
+{
+    (void)data;
+    (void)b;
+    return 1;
+}
+
+/* Some tag of it names a build. */
+static bool has_build(const struct templates *in, const char *id)
+{
+    return store_tag_each(in->store, id, on_tag, NULL) == 1;
+}
+
 int template_find(struct op *op, const struct templates *in, const struct template_ref *ref,
                   struct template *out)
 {
     char id[TEMPLATE_NAME_SIZE];
     int r = stored_id(in, ref, false, id);
-    if (r == 0) {
+    bool is_unready = r > 0 && !has_build(in, id);
+    if (r == 0 || is_unready) { /* one whose builds have all failed hides no built-in one */
         r = find_builtin(op, in, ref, out);
         if (r != 0)
             return r > 0 ? 0 : r;
-        r = stored_id(in, ref, true, id);
+        r = is_unready ? 1 : stored_id(in, ref, true, id);
     }
     if (r == 0) {
         (void)op_fail(op, FAULT_NOT_FOUND, ENOENT, "template '%s%s%s' not found", ref->space,
@@ -217,7 +239,7 @@ bool template_resolve(const struct templates *in, const struct template_ref *ref
                       char id[TEMPLATE_NAME_SIZE], bool *is_builtin)
 {
     const char *name = is_own(ref) ? real_name(in->state, ref->name, NULL) : NULL;
-    bool is_stored = stored_id(in, ref, false, id) > 0;
+    bool is_stored = stored_id(in, ref, false, id) > 0 && (!name || has_build(in, id));
     if (!is_stored && !name)
         is_stored = stored_id(in, ref, true, id) > 0;
     if (is_builtin)

@@ -34,7 +34,9 @@ struct template
     char rootfs[PATH_MAX];          /* absolute, links resolved: later relinking does not move it */
     bool has_cas;                   /* it has a bundle of certificate authorities at TEMPLATE_CAS */
     char *layers;                   /* above rootfs: names, topmost first, commas; NULL: none */
-    json_t *config; /* startCmd, readyCmd, user, workdir: strings; envs: of strings; NULL: none */
+    /* startCmd, readyCmd, user, workdir: strings; envs (for everything in it) and buildEnvs (for
+     * steps, start and ready command): of strings; cpus, memoryMB: numbers. NULL: none */
+    json_t *config;
 };
 void template_deinit(struct template *t);
 

@@ -30,6 +30,18 @@ static const char *const migrations[] = {
     "  created_us INTEGER NOT NULL, PRIMARY KEY(template_id, tag)) WITHOUT ROWID;"
     "CREATE INDEX tag_build ON tag(build_id);"
     "CREATE INDEX tag_created ON tag(created_us, build_id);",
+    "ALTER TABLE template ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE template ADD COLUMN updated_us INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE job(build_id TEXT PRIMARY KEY REFERENCES build(id) ON DELETE CASCADE,"
+    "  tags TEXT NOT NULL, cpus INTEGER NOT NULL, memory_mb INTEGER NOT NULL,"
+    "  updated_us INTEGER NOT NULL, finished_us INTEGER NOT NULL, reason TEXT NOT NULL,"
+    "  step TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE job_log(build_id TEXT NOT NULL REFERENCES build(id) ON DELETE CASCADE,"
+    "  n INTEGER NOT NULL, at_us INTEGER NOT NULL, level INTEGER NOT NULL, step TEXT NOT NULL,"
+    "  message TEXT NOT NULL, PRIMARY KEY(build_id, n)) WITHOUT ROWID;"
+    "CREATE TABLE kept(kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
+    "  bytes INTEGER NOT NULL, used_us INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;"
+    "CREATE INDEX kept_used ON kept(kind, used_us);",
 };
 enum { VERSION = sizeof migrations / sizeof *migrations };
 
@@ -60,15 +72,19 @@ static const char *const statements[SQL_COUNT] = {
                       " created_us) VALUES(?1, ?2, 'capturing', ?3, ?4, ?5, ?6, ?7)",
     [SQL_BUILD_READY] = "UPDATE build SET state = 'ready' WHERE id = ?1",
     [SQL_BUILD_REMOVE] = "DELETE FROM build WHERE id = ?1",
+    [SQL_BUILD_RETIRE] = "UPDATE build SET state = 'retired', layers = '', config = '{}'"
+                         " WHERE id = ?1 AND EXISTS (SELECT 1 FROM job WHERE build_id = ?1)",
+    [SQL_BUILD_REMOVE_READY] = "DELETE FROM build WHERE id = ?1 AND state = 'ready'",
     [SQL_BUILD_UNTAGGED] = "SELECT b.id, b.layers FROM build b WHERE b.template_id = ?1"
                            " AND b.state = 'ready'"
                            " AND NOT EXISTS (SELECT 1 FROM tag WHERE build_id = b.id)",
     [SQL_BUILD_EACH] = STORE_BUILD_SELECT " LEFT JOIN tag t ON t.build_id = b.id"
-                                          " ORDER BY b.created_us",
-    [SQL_BUILD_TAGGED] = STORE_BUILD_SELECT " JOIN tag t ON t.build_id = b.id"
-                                            " WHERE t.template_id = ?1 AND t.tag = ?2",
+                                          " GROUP BY b.id ORDER BY b.created_us",
+    [SQL_BUILD_TAGGED] = STORE_BUILD_SELECT
+    " JOIN tag t ON t.build_id = b.id WHERE t.template_id = ?1 AND (t.tag = ?2 OR b.id = ?2)"
+    " GROUP BY b.id",
     [SQL_BUILD_OF] = STORE_BUILD_SELECT " LEFT JOIN tag t ON t.build_id = b.id"
-                                        " WHERE b.template_id = ?1",
+                                        " WHERE b.template_id = ?1 GROUP BY b.id",
     [SQL_BUILD_PAGE] = STORE_BUILD_SELECT
     " JOIN tag t ON t.build_id = b.id WHERE p.kind = ?1 AND b.state = 'ready'"
     " AND (?2 IS NULL OR b.source = ?2) AND (?3 IS NULL OR p.id = ?3)"
@@ -77,6 +93,44 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_TAG_SET] = "INSERT INTO tag(template_id, tag, build_id, created_us) VALUES(?1, ?2, ?3, ?4)"
                     " ON CONFLICT(template_id, tag) DO UPDATE SET build_id = ?3, created_us = ?4",
     [SQL_TAG_REMOVE] = "DELETE FROM tag WHERE template_id = ?1 AND tag = ?2",
+    [SQL_TAG_OF] = "SELECT t.tag, t.build_id, t.created_us FROM tag t WHERE t.template_id = ?1"
+                   " ORDER BY t.tag",
+    [SQL_TEMPLATE_ROWS] = STORE_TEMPLATE_SELECT
+    " WHERE p.kind = 'template' AND EXISTS (SELECT 1 FROM build b WHERE b.template_id = p.id AND"
+    " b.state IN ('ready', 'retired', 'building', 'waiting'))"
+    " AND (?1 IS NULL OR (p.created_us, p.id) < (?1, ?2)) ORDER BY p.created_us DESC, p.id DESC"
+    " LIMIT ?3",
+    [SQL_TEMPLATE_ROW] = STORE_TEMPLATE_SELECT " WHERE p.id = ?1",
+    [SQL_TEMPLATE_PUBLIC] = "UPDATE template SET is_public = ?2, updated_us = ?3 WHERE id = ?1",
+    [SQL_TEMPLATE_TOUCH] = "UPDATE template SET updated_us = ?2 WHERE id = ?1",
+    [SQL_JOB_BUILD_ADD] =
+        "INSERT INTO build(id, template_id, state, layers, rootfs, config, source,"
+        " created_us) VALUES(?1, ?2, 'waiting', '', '', '{}', '', ?3)",
+    [SQL_JOB_ADD] = "INSERT INTO job(build_id, tags, cpus, memory_mb, updated_us, finished_us,"
+                    " reason, step) VALUES(?1, ?2, ?3, ?4, ?5, 0, '', '')",
+    [SQL_JOB_GET] = STORE_JOB_SELECT " WHERE b.id = ?1",
+    [SQL_JOB_EACH] = STORE_JOB_SELECT
+    " WHERE (?1 IS NULL OR b.template_id = ?1) AND (?2 IS NULL OR b.state = ?2)"
+    " AND (?3 IS NULL OR (b.created_us, b.id) < (?3, ?4)) ORDER BY b.created_us DESC, b.id DESC"
+    " LIMIT ?5",
+    [SQL_JOB_BUILD_SET] = "UPDATE build SET state = ?2, layers = ?3, rootfs = ?4, config = ?5"
+                          " WHERE id = ?1",
+    [SQL_JOB_STATE] = "UPDATE build SET state = ?2 WHERE id = ?1",
+    [SQL_JOB_END] = "UPDATE job SET updated_us = ?2, finished_us = ?3, reason = ?4, step = ?5"
+                    " WHERE build_id = ?1",
+    [SQL_JOB_TRIM] = "DELETE FROM build WHERE id IN (SELECT b.id FROM build b JOIN job j ON"
+                     " j.build_id = b.id WHERE b.template_id = ?1 AND b.state IN ('error',"
+                     " 'retired') ORDER BY b.created_us DESC LIMIT -1 OFFSET ?2)",
+    [SQL_LOG_ADD] = "INSERT INTO job_log(build_id, n, at_us, level, step, message)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_LOG_PAGE] = "SELECT at_us, level, step, message FROM job_log WHERE build_id = ?1"
+                     " AND level >= ?2 ORDER BY n LIMIT ?4 OFFSET ?3",
+    [SQL_KEPT_GET] = "SELECT value, bytes FROM kept WHERE kind = ?1 AND key = ?2",
+    [SQL_KEPT_TOUCH] = "UPDATE kept SET used_us = ?3 WHERE kind = ?1 AND key = ?2",
+    [SQL_KEPT_PUT] = "INSERT INTO kept(kind, key, value, bytes, used_us) VALUES(?1, ?2, ?3, ?4, ?5)"
+                     " ON CONFLICT(kind, key) DO UPDATE SET value = ?3, bytes = ?4, used_us = ?5",
+    [SQL_KEPT_REMOVE] = "DELETE FROM kept WHERE kind = ?1 AND key = ?2",
+    [SQL_KEPT_EACH] = "SELECT key, value, bytes FROM kept WHERE kind = ?1 ORDER BY used_us",
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",

@@ -60,7 +60,7 @@ struct store_build {
     const char *rootfs; /* below them */
     const char *config; /* JSON, the caller's */
     const char *source; /* id of the sandbox it was made of; "": none */
-    const char *tag;    /* NULL: none. A build with two tags comes twice. */
+    const char *tag;    /* NULL: none; one of several */
     int64_t created_us; /* of the tag, or of the build without one */
 };
 /* The answer 0 goes on, another one ends the reading and is returned. */

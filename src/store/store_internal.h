@@ -25,6 +25,8 @@ enum store_sql {
     SQL_BUILD_ADD,
     SQL_BUILD_READY,
     SQL_BUILD_REMOVE,
+    SQL_BUILD_RETIRE,
+    SQL_BUILD_REMOVE_READY,
     SQL_BUILD_UNTAGGED,
     SQL_BUILD_EACH,
     SQL_BUILD_TAGGED,
@@ -32,6 +34,26 @@ enum store_sql {
     SQL_BUILD_PAGE,
     SQL_TAG_SET,
     SQL_TAG_REMOVE,
+    SQL_TAG_OF,
+    SQL_TEMPLATE_ROWS,
+    SQL_TEMPLATE_ROW,
+    SQL_TEMPLATE_PUBLIC,
+    SQL_TEMPLATE_TOUCH,
+    SQL_JOB_BUILD_ADD,
+    SQL_JOB_ADD,
+    SQL_JOB_GET,
+    SQL_JOB_EACH,
+    SQL_JOB_BUILD_SET,
+    SQL_JOB_STATE,
+    SQL_JOB_END,
+    SQL_JOB_TRIM,
+    SQL_LOG_ADD,
+    SQL_LOG_PAGE,
+    SQL_KEPT_GET,
+    SQL_KEPT_TOUCH,
+    SQL_KEPT_PUT,
+    SQL_KEPT_REMOVE,
+    SQL_KEPT_EACH,
     SQL_BEGIN,
     SQL_COMMIT,
     SQL_ROLLBACK,
@@ -43,6 +65,23 @@ enum store_sql {
     "SELECT b.id, b.template_id, p.name, p.kind, b.state, b.layers, b.rootfs, b.config, b.source," \
     " t.tag, COALESCE(t.created_us, b.created_us) FROM build b JOIN template p ON p.id = "         \
     "b.template_id"
+
+/* What store_job.c reads. */
+#define STORE_JOB_SELECT                                                                           \
+    "SELECT b.id, b.template_id, p.name, b.state, j.tags, j.reason, j.step, j.cpus, j.memory_mb,"  \
+    " b.created_us, j.updated_us, j.finished_us FROM build b JOIN job j ON j.build_id = b.id"      \
+    " JOIN template p ON p.id = b.template_id"
+/* A template, its ready default build and its newest one; what is public and its numbers. */
+#define STORE_TEMPLATE_SELECT                                                                      \
+    "SELECT p.id, p.name, p.kind, p.is_public, p.created_us, max(p.updated_us, p.created_us),"     \
+    " (SELECT t.build_id FROM tag t WHERE t.template_id = p.id AND t.tag = 'default'),"            \
+    " (SELECT b.state FROM build b WHERE b.template_id = p.id ORDER BY b.created_us DESC LIMIT "   \
+    "1),"                                                                                          \
+    " (SELECT count(*) FROM build b WHERE b.template_id = p.id),"                                  \
+    " (SELECT j.cpus FROM build b JOIN job j ON j.build_id = b.id WHERE b.template_id = p.id"      \
+    "  ORDER BY b.created_us DESC LIMIT 1),"                                                       \
+    " (SELECT j.memory_mb FROM build b JOIN job j ON j.build_id = b.id WHERE b.template_id = p.id" \
+    "  ORDER BY b.created_us DESC LIMIT 1) FROM template p"
 
 struct store {
     sqlite3 *db;
@@ -58,3 +97,16 @@ int store_run(struct store *s, sqlite3_stmt *q);
 /* The errno for what SQLite just reported, logged. */
 int store_error(struct store *s, const char *what);
 void store_bind_text(sqlite3_stmt *q, int at, const char *text); /* borrowed until it has run */
+void store_bind_or_null(sqlite3_stmt *q, int at, const char *text);
+/* Runs a statement of up to two texts. */
+int store_run_texts(struct store *s, enum store_sql which, const char *a, const char *b);
+int store_begin(struct store *s);
+/* Ends the transaction as `r` says, and returns it or why it could not be ended. */
+int store_end(struct store *s, int r);
+/* Tags a build; inside a transaction. */
+int store_tag_set(struct store *s, const char *template_id, const char *tag, const char *build_id,
+                  int64_t created_us);
+/* Builds that no tag names any more: told to `gone`, then removed or, when somebody asked for
+ * them, retired: their records stay. Inside a transaction. */
+int store_remove_untagged(struct store *s, const char *template_id, store_build_fn gone,
+                          void *data);

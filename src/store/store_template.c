@@ -3,7 +3,7 @@
 
 #include "store/store_internal.h"
 
-static void bind_text_or_null(sqlite3_stmt *q, int at, const char *text)
+void store_bind_or_null(sqlite3_stmt *q, int at, const char *text)
 {
     if (text)
         store_bind_text(q, at, text);
@@ -42,26 +42,24 @@ static int each_build(struct store *s, sqlite3_stmt *q, store_build_fn fn, void 
     return r;
 }
 
-/* Runs a statement of up to two texts. */
-static int run(struct store *s, enum store_sql which, const char *a, const char *b)
+int store_run_texts(struct store *s, enum store_sql which, const char *a, const char *b)
 {
     sqlite3_stmt *q = store_sql(s, which);
     if (!q)
         return -EIO;
-    bind_text_or_null(q, 1, a);
-    bind_text_or_null(q, 2, b);
+    store_bind_or_null(q, 1, a);
+    store_bind_or_null(q, 2, b);
     return store_run(s, q);
 }
 
-static int begin(struct store *s) { return run(s, SQL_BEGIN, NULL, NULL); }
+int store_begin(struct store *s) { return store_run_texts(s, SQL_BEGIN, NULL, NULL); }
 
-/* Ends the transaction as `r` says, and returns it or why it could not be ended. */
-static int end(struct store *s, int r)
+int store_end(struct store *s, int r)
 {
     if (r == 0)
-        r = run(s, SQL_COMMIT, NULL, NULL);
+        r = store_run_texts(s, SQL_COMMIT, NULL, NULL);
     if (r != 0)
-        (void)run(s, SQL_ROLLBACK, NULL, NULL);
+        (void)store_run_texts(s, SQL_ROLLBACK, NULL, NULL);
     return r;
 }
 
@@ -71,7 +69,7 @@ static int add(struct store *s, const struct store_build *b)
     if (!t || !q)
         return -EIO;
     store_bind_text(t, 1, b->template_id);
-    bind_text_or_null(t, 2, b->name);
+    store_bind_or_null(t, 2, b->name);
     store_bind_text(t, 3, b->kind);
     (void)sqlite3_bind_int64(t, 4, b->created_us);
     int r = store_run(s, t);
@@ -86,13 +84,11 @@ static int add(struct store *s, const struct store_build *b)
 
 int store_build_add(struct store *s, const struct store_build *b)
 {
-    int r = begin(s);
-    return r < 0 ? r : end(s, add(s, b));
+    int r = store_begin(s);
+    return r < 0 ? r : store_end(s, add(s, b));
 }
 
-/* Builds that nothing names any more: told to `gone`, then removed. */
-static int remove_untagged(struct store *s, const char *template_id, store_build_fn gone,
-                           void *data)
+int store_remove_untagged(struct store *s, const char *template_id, store_build_fn gone, void *data)
 {
     for (int r = 0;;) {
         char id[64];
@@ -112,41 +108,50 @@ static int remove_untagged(struct store *s, const char *template_id, store_build
         }
         (void)sqlite3_reset(q);
         if (r == 0 && step == SQLITE_ROW)
-            r = run(s, SQL_BUILD_REMOVE, id, NULL);
+            r = store_run_texts(s, SQL_BUILD_RETIRE, id, NULL);
+        if (r == 0 && step == SQLITE_ROW)
+            r = store_run_texts(s, SQL_BUILD_REMOVE_READY, id, NULL);
         if (r != 0 || step != SQLITE_ROW)
-            return r < 0 ? r : run(s, SQL_TEMPLATE_REMOVE_EMPTY, template_id, NULL);
+            return r < 0 ? r : store_run_texts(s, SQL_TEMPLATE_REMOVE_EMPTY, template_id, NULL);
     }
+}
+
+int store_tag_set(struct store *s, const char *template_id, const char *tag, const char *build_id,
+                  int64_t created_us)
+{
+    sqlite3_stmt *q = store_sql(s, SQL_TAG_SET);
+    if (!q)
+        return -EIO;
+    store_bind_text(q, 1, template_id);
+    store_bind_text(q, 2, tag);
+    store_bind_text(q, 3, build_id);
+    (void)sqlite3_bind_int64(q, 4, created_us);
+    return store_run(s, q);
 }
 
 int store_build_ready(struct store *s, const struct store_build *b, const char *tag,
                       store_build_fn gone, void *data)
 {
-    int r = begin(s);
+    int r = store_begin(s);
     if (r < 0)
         return r;
-    sqlite3_stmt *q = store_sql(s, SQL_TAG_SET);
-    r = q ? run(s, SQL_BUILD_READY, b->id, NULL) : -EIO;
-    if (r == 0) {
-        store_bind_text(q, 1, b->template_id);
-        store_bind_text(q, 2, tag);
-        store_bind_text(q, 3, b->id);
-        (void)sqlite3_bind_int64(q, 4, b->created_us);
-        r = store_run(s, q);
-    }
+    r = store_run_texts(s, SQL_BUILD_READY, b->id, NULL);
     if (r == 0)
-        r = remove_untagged(s, b->template_id, gone, data);
-    return end(s, r);
+        r = store_tag_set(s, b->template_id, tag, b->id, b->created_us);
+    if (r == 0)
+        r = store_remove_untagged(s, b->template_id, gone, data);
+    return store_end(s, r);
 }
 
 int store_build_remove(struct store *s, const struct store_build *b)
 {
-    int r = begin(s);
+    int r = store_begin(s);
     if (r < 0)
         return r;
-    r = run(s, SQL_BUILD_REMOVE, b->id, NULL);
+    r = store_run_texts(s, SQL_BUILD_REMOVE, b->id, NULL);
     if (r == 0)
-        r = run(s, SQL_TEMPLATE_REMOVE_EMPTY, b->template_id, NULL);
-    return end(s, r);
+        r = store_run_texts(s, SQL_TEMPLATE_REMOVE_EMPTY, b->template_id, NULL);
+    return store_end(s, r);
 }
 
 int store_build_each(struct store *s, store_build_fn fn, void *data)
@@ -210,20 +215,20 @@ int store_build_tagged(struct store *s, const char *template_id, const char *tag
 int store_tag_remove(struct store *s, const char *template_id, const char *tag, store_build_fn gone,
                      void *data)
 {
-    int r = begin(s);
+    int r = store_begin(s);
     if (r < 0)
         return r;
     if (tag) {
-        r = run(s, SQL_TAG_REMOVE, template_id, tag);
+        r = store_run_texts(s, SQL_TAG_REMOVE, template_id, tag);
         if (r == 0)
-            r = remove_untagged(s, template_id, gone, data);
-        return end(s, r);
+            r = store_remove_untagged(s, template_id, gone, data);
+        return store_end(s, r);
     }
     sqlite3_stmt *q = store_sql(s, SQL_BUILD_OF);
     if (q)
         store_bind_text(q, 1, template_id);
     r = q ? each_build(s, q, gone, data) : -EIO;
-    return end(s, r == 0 ? run(s, SQL_TEMPLATE_REMOVE, template_id, NULL) : r);
+    return store_end(s, r == 0 ? store_run_texts(s, SQL_TEMPLATE_REMOVE, template_id, NULL) : r);
 }
 
 int store_build_page(struct store *s, const struct store_page *p, store_build_fn fn, void *data)
@@ -232,9 +237,9 @@ int store_build_page(struct store *s, const struct store_page *p, store_build_fn
     if (!q)
         return -EIO;
     store_bind_text(q, 1, p->kind);
-    bind_text_or_null(q, 2, p->source);
-    bind_text_or_null(q, 3, p->template_id);
-    bind_text_or_null(q, 4, p->tag);
+    store_bind_or_null(q, 2, p->source);
+    store_bind_or_null(q, 3, p->template_id);
+    store_bind_or_null(q, 4, p->tag);
     (void)sqlite3_bind_int64(q, 5, p->before_us);
     store_bind_text(q, 6, p->before_id ? p->before_id : "");
     (void)sqlite3_bind_int64(q, 7, p->limit);

@@ -60,6 +60,7 @@ static int make_dirs(struct op *op, const struct serve_host *h)
         { "/keys", 0, 0, 0700 },
         { "/log", 0, 0, 0700 },
         { "/control", h->control_uid, h->control_gid, 0700 },
+        { "/control/files", h->control_uid, h->control_gid, 0700 },
         { "/templates", 0, h->control_gid, 0750 }, /* holds setuid programs: not for others */
     };
     int r = 0;

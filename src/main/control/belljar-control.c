@@ -104,7 +104,7 @@ static void raise_files(void)
 }
 
 static int start(struct op *op, struct loop *l, const struct options *o, struct store *s,
-                 struct fleet **fleet, struct api **api)
+                 struct fleet **fleet, struct builds **builds, struct api **api)
 {
     char key[256];
     if (!read_key((int)o->fd_key, key))
@@ -121,8 +121,19 @@ static int start(struct op *op, struct loop *l, const struct options *o, struct 
                       fleet);
     if (r < 0)
         return r;
+    r = builds_new(op,
+                   &(struct builds_spec){ .loop = l,
+                                          .fleet = *fleet,
+                                          .store = s,
+                                          .state = o->state,
+                                          .disk_bytes = o->disk_mb << 20,
+                                          .pids = o->pids },
+                   builds);
+    if (r < 0)
+        return r;
     *api = api_new(&(struct api_spec){ .loop = l,
                                        .fleet = *fleet,
+                                       .builds = *builds,
                                        .store = s,
                                        .key = str_of(key),
                                        .memory_bytes = o->memory_mb << 20,
@@ -140,6 +151,7 @@ int main(int argc, char **argv)
     struct op op = { 0 };
     struct store *store = NULL;
     struct fleet *fleet = NULL;
+    struct builds *builds = NULL;
     struct api *api = NULL;
     char path[512];
     log_init("belljar-control", LOG_INFO);
@@ -157,12 +169,13 @@ int main(int argc, char **argv)
     if (r == 0 && (r = os_service_seccomp()) < 0)
         (void)op_fail(&op, FAULT_HOST, -r, "the system call filter cannot be set");
     if (r == 0)
-        r = start(&op, loop, &o, store, &fleet, &api);
+        r = start(&op, loop, &o, store, &fleet, &builds, &api);
     if (r == 0)
         r = loop_run(loop);
     else
         log_error("cannot start: %s", op.fault.text);
     api_free(api);
+    builds_free(builds);
     fleet_free(fleet);
     store_close(store);
     loop_free(loop);

@@ -1,0 +1,56 @@
+/* Builds of templates: asked for, started, watched. A build runs in sandboxes of its own (bench.h),
+ * step by step; results are kept as layers and found again by their keys. Whoever dies meanwhile, a
+ * build is ready or it is not: control journals "building" first, and its successor fails it. */
+#pragma once
+
+#include <jansson.h>
+
+#include "sandbox/fleet.h"
+#include "store/store_job.h"
+#include "template/uploads.h"
+
+struct builds;
+
+struct builds_spec {
+    struct loop *loop;
+    struct fleet *fleet;
+    struct store *store;
+    const char *state;         /* $STATE; outlives the builds */
+    uint64_t disk_bytes, pids; /* of a sandbox */
+};
+
+/* 0 or a negative errno with the sentence in `op`. */
+int builds_new(struct op *op, const struct builds_spec *spec, struct builds **out);
+void builds_free(struct builds *all); /* builds under way are failed by the next one */
+
+struct uploads *builds_uploads(struct builds *all);
+
+struct build_request {
+    struct str name;    /* [namespace/]name[:tag] */
+    const json_t *tags; /* array of strings; NULL: none */
+    int64_t cpus, memory_mb;
+};
+struct build_made {
+    char template_id[21], build_id[37];
+    char name[TEMPLATE_NAME_SIZE];
+    char tags[4096]; /* commas between */
+};
+/* Adds a waiting build. Waiting ones that share a tag are failed. 0 or a negative errno with the
+ * fault in `op`: INVALID, CONFLICT (the name is somebody else's), LIMIT. */
+int builds_request(struct builds *all, struct op *op, const struct build_request *r,
+                   struct build_made *out);
+
+/* Starts it; builds of the template under way that share a tag are cancelled. `body` is read before
+ * the return. 0, or a negative errno with INVALID or NOT_FOUND. */
+int builds_start(struct builds *all, struct op *op, const char *template_id, const char *build_id,
+                 const json_t *body);
+/* The template is being deleted: its builds end. */
+void builds_cancel_template(struct builds *all, const char *template_id);
+
+/* The log of a build, under way or not, as store_log_page. */
+int builds_log_page(struct builds *all, const char *build_id, int level, int64_t offset,
+                    uint32_t limit, store_log_fn fn, void *data);
+
+/* Reads tags ("a", "b") to "a,b" without repetition, in lower case. 0 or a negative errno with
+ * INVALID in `op`. */
+int builds_parse_tags(struct op *op, const json_t *tags, struct str first, char out[4096]);
