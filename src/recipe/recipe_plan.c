@@ -1,7 +1,7 @@
 /* From a step to a command, and back from its output. */
 #include <string.h>
 
-#include "recipe/recipe.h"
+#include "recipe/recipe_internal.h"
 #include "wire/json.h"
 
 #define SYSTEM_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -161,7 +161,7 @@ static void plan_user(struct buf *b, const struct recipe_step *s)
 /* What was uploaded is unpacked beside, then moved (templates.md 9.2, COPY). GNU tar merges
  * directories as asked for: those that are there keep owner and mode, and links to them are
  * followed; other tars do not, and cp comes closest. */
-static const char copy_body[] =
+const char recipe_copy[] =
     "set -e\n"
     "t=" RECIPE_DIR "\n"
     "trap 'rm -rf \"$t\"' EXIT\n"
@@ -181,7 +181,11 @@ static const char copy_body[] =
     "if [ -d \"$s\" ] && [ ! -L \"$s\" ]; then\n"
     "  chown -R \"$owner\" \"$s\"\n"
     "  [ -z \"$mode\" ] || chmod -R \"$mode\" \"$s\"\n"
-    "  mkdir -p \"$dest\"\n"
+    "  if [ ! -e \"$dest\" ]; then\n"
+    "    mkdir -p \"$dest\"\n"
+    "    chown \"$owner\" \"$dest\"\n"
+    "    [ -z \"$mode\" ] || chmod \"$mode\" \"$dest\"\n"
+    "  fi\n"
     "  if tar --version 2>/dev/null | grep -q GNU; then\n"
     "    tar -c -C \"$s\" . | tar -x -p --same-owner --keep-directory-symlink --no-overwrite-dir "
     "-C "
@@ -221,7 +225,7 @@ static void plan_copy(struct buf *b, const struct recipe_step *s, const struct r
     put_variable(b, "mode", s->arg_count > 3 ? s->args[3] : STR_NONE);
     put_variable(b, "user", str_of(c->user));
     put_variable(b, "dir", str_of(c->workdir));
-    (void)buf_append(b, str_of(copy_body));
+    (void)buf_append(b, str_of(recipe_copy));
 }
 
 static void plan_script(struct buf *b, const struct recipe_step *s, const struct recipe_context *c)

@@ -3,7 +3,7 @@
 #include <openssl/sha.h>
 #include <string.h>
 
-#include "recipe/recipe.h"
+#include "recipe/recipe_internal.h"
 #include "wire/json.h"
 
 void recipe_step_print(struct buf *b, const struct recipe_step *s)
@@ -79,7 +79,8 @@ void recipe_key_base(char out[RECIPE_KEY_SIZE], struct str rootfs, struct str la
     hash_add(&h, str_of(c->user));
     hash_add(&h, str_of(c->workdir));
     hash_add(&h, str_of(envs));
-    hash_add(&h, str_of(recipe_prepare()));
+    hash_add(&h, str_of(recipe_prepare())); /* a newer belljar may do it another way */
+    hash_add(&h, str_of(recipe_copy));
     hash_end(&h, out);
     free(envs);
 }

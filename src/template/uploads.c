@@ -75,13 +75,6 @@ static int copy_name(void *data, const struct store_kept *k)
     return str_copy(str_of(k->value), data, 32) ? 0 : -EOVERFLOW;
 }
 
-bool uploads_has(struct uploads *u, const char *hash)
-{
-    char file[32];
-    return store_kept_get(u->store, KIND, hash, clock_wall_us(), copy_name, file) == 1 &&
-           faccessat(u->dir, file, R_OK, 0) == 0;
-}
-
 int uploads_read(struct uploads *u, const char *hash, int64_t *size)
 {
     char file[32];
@@ -94,6 +87,13 @@ int uploads_read(struct uploads *u, const char *hash, int64_t *size)
         return -errno;
     *size = st.st_size;
     return TAKE_FD(fd);
+}
+
+bool uploads_has(struct uploads *u, const char *hash)
+{
+    int64_t size;
+    CLEANUP(fd_closep) int fd = uploads_read(u, hash, &size);
+    return fd >= 0;
 }
 
 /* -- permission -- */
