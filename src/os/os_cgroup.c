@@ -424,17 +424,54 @@ int cgroup_kill(const struct cgroup_host *h, uint32_t slot)
     return 0;
 }
 
-int cgroup_remove(const struct cgroup_host *h, uint32_t slot)
+static int tree_remove(const struct cgroup_tree *t, uint32_t slot)
 {
     static const char *const subs[] = { "/cmd", "/agent", "" };
     int worst = 0;
-    for (int i = 0; i < h->count; i++)
-        for (size_t s = 0; s < 3; s++) {
-            char path[64];
-            (void)snprintf(path, sizeof path, "%u%s", slot, subs[s]);
-            if (unlinkat(h->trees[i].dir, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
-                worst = -errno;
-        }
+    for (size_t s = 0; s < 3; s++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "%u%s", slot, subs[s]);
+        if (unlinkat(t->dir, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+            worst = -errno;
+    }
+    return worst;
+}
+
+int cgroup_remove(const struct cgroup_host *h, uint32_t slot)
+{
+    int worst = 0;
+    for (int i = 0; i < h->count; i++) {
+        int r = tree_remove(&h->trees[i], slot);
+        worst = r < 0 ? r : worst;
+    }
+    return worst;
+}
+
+/* A v1 memory group as good as new: nobody is in it, nobody was killed in it, and what is charged
+ * to it still (caches of the kernel) is not worth mentioning. */
+static bool is_reusable(const struct cgroup_tree *t, uint32_t slot)
+{
+    static const char *const members[] = { "cgroup.procs", "cmd/cgroup.procs" };
+    struct cgroup_usage u = { 0 };
+    char path[64], text[16];
+    if (!(t->has & CGROUP_MEMORY) || (t->has & CGROUP_V2))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%u/%s", slot, members[i]);
+        if (file_get(t->dir, path, text, sizeof text) != 0)
+            return false;
+    }
+    usage_memory(t, slot, &u);
+    return u.oom_kills == 0 && u.memory_bytes < CGROUP_LEFT_MEMORY;
+}
+
+int cgroup_recycle(const struct cgroup_host *h, uint32_t slot)
+{
+    int worst = 0;
+    for (int i = 0; i < h->count; i++) {
+        int r = is_reusable(&h->trees[i], slot) ? 0 : tree_remove(&h->trees[i], slot);
+        worst = r < 0 ? r : worst;
+    }
     return worst;
 }
 

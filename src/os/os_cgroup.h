@@ -15,7 +15,9 @@
 #include <sys/types.h>
 
 #define CGROUP_TREES 6
-#define CGROUP_AGENT_PIDS 16            /* tasks kept for the agent */
+#define CGROUP_AGENT_PIDS 16 /* tasks kept for the agent */
+#define CGROUP_LEFT_MEMORY                                                                         \
+    (4u << 20) /* of an earlier tenant's caches that the next one is charged */
 #define CGROUP_AGENT_MEMORY (24u << 20) /* bytes kept for the agent; less in small sandboxes */
 
 enum { CGROUP_MEMORY = 1, CGROUP_PIDS = 2, CGROUP_CPU = 4, CGROUP_FREEZER = 8, CGROUP_V2 = 16 };
@@ -65,5 +67,8 @@ void cgroup_reclaim(const struct cgroup_host *h, uint32_t slot);
 int cgroup_kill(const struct cgroup_host *h, uint32_t slot);
 /* Removes the directories. -EBUSY while a process is left. Missing ones are fine. */
 int cgroup_remove(const struct cgroup_host *h, uint32_t slot);
+/* The same before another cgroup_make of the slot, but memory groups of v1 that are as good as new
+ * stay: making and ending one costs the kernel work for every mounted file system. */
+int cgroup_recycle(const struct cgroup_host *h, uint32_t slot);
 /* Calls fn for each slot that has a directory in any tree (a slot may come more than once). */
 void cgroup_each(const struct cgroup_host *h, void (*fn)(void *data, uint32_t slot), void *data);

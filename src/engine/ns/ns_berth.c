@@ -178,16 +178,16 @@ int ns_berth_make(const struct ns_host *h, uint32_t slot, int netns,
     int r = make(h, netns, limits, out);
     if (r < 0) {
         berth_deinit(out);
-        (void)ns_berth_clear(h, slot);
+        (void)ns_berth_clear(h, slot, false);
     }
     return TRACE(r);
 }
 
-int ns_berth_clear(const struct ns_host *h, uint32_t slot)
+int ns_berth_clear(const struct ns_host *h, uint32_t slot, bool again)
 {
     char name[16];
     (void)snprintf(name, sizeof name, "%u", slot);
-    int r = cgroup_remove(&h->cgroups, slot);
+    int r = again ? cgroup_recycle(&h->cgroups, slot) : cgroup_remove(&h->cgroups, slot);
     int s = file_remove_tree(h->berths, name);
     return r < 0 ? r : s;
 }

@@ -32,5 +32,6 @@ int ns_berth_make(const struct ns_host *h, uint32_t slot, int netns,
                   const struct cgroup_limits *limits, struct berth *out);
 
 /* Removes what a slot has outside of descriptors: cgroups (-EBUSY while something lives in them)
- * and STATE/run/b/SLOT. */
-int ns_berth_clear(const struct ns_host *h, uint32_t slot);
+ * and STATE/run/b/SLOT. `again`: for another berth in
+ * the same slot, which may find some of it. */
+int ns_berth_clear(const struct ns_host *h, uint32_t slot, bool again);

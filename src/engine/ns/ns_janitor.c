@@ -103,11 +103,11 @@ static void do_disk(struct janitor *j, struct result *r)
     r->status = r->disk < 0 ? r->disk : 0;
 }
 
-static int clear(struct janitor *j, uint32_t slot)
+static int clear(struct janitor *j, uint32_t slot, bool again)
 {
     int r = -EBUSY;
     for (int i = 0; i < BUSY_TRIES && r == -EBUSY; i++) {
-        r = ns_berth_clear(&j->host, slot);
+        r = ns_berth_clear(&j->host, slot, again);
         if (r == -EBUSY)
             (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     }
@@ -126,7 +126,7 @@ static void do_retire(struct janitor *j, const struct msg *m, int *fds, int coun
         disk = TAKE_FD(fds[at++]);
     if ((has & JANITOR_HAS_NET) && at < count)
         net = TAKE_FD(fds[at++]);
-    r->status = clear(j, (uint32_t)r->slot);
+    r->status = clear(j, (uint32_t)r->slot, r->remake & JANITOR_HAS_BERTH);
     if (r->status == 0 && (r->remake & JANITOR_HAS_DISK) && disk >= 0 &&
         ns_disk_wipe(&j->host, disk) == 0)
         r->disk = TAKE_FD(disk);

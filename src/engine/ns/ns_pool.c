@@ -173,7 +173,7 @@ void ns_pool_empty(struct ns_pool *p)
     while (p->ready_count) {
         struct berth *b = &p->ready[--p->ready_count];
         berth_deinit(b);
-        (void)ns_berth_clear(p->host, b->slot);
+        (void)ns_berth_clear(p->host, b->slot, false);
     }
     disks_drop(p);
     memset(p->slots, SLOT_FREE, p->host->config->slots);
