@@ -15,6 +15,7 @@
 #include "gen/limits.h"
 #include "interp/context.h"
 #include "interp/line.h"
+#include "interp/request.h"
 #include "os/os_file.h"
 #include "wire/json.h"
 
@@ -234,43 +235,19 @@ static void list_contexts(struct interp *p, struct http_call *c, struct str id)
     reply_json(c, all);
 }
 
-/* The body as an object; NULL: answered already. */
-static json_t *take_object(struct http_call *c, struct str body)
+static void create(struct interp *p, struct http_call *c, const struct request *r)
 {
-    json_t *v = json_parse(body.n ? body : STR("{}"), NULL);
-    if (json_is_object(v))
-        return v;
-    json_decref(v);
-    reply_invalid(c, "body", "Input should be a valid JSON object");
-    return NULL;
-}
-
-/* An optional string. False: it is something else. */
-static bool take_text(const json_t *body, const char *key, struct str *out)
-{
-    *out = STR_NONE;
-    return json_get_str(body, key, out) >= 0;
-}
-
-static void create(struct interp *p, struct http_call *c, const json_t *body)
-{
-    struct str name, cwd;
-    if (!take_text(body, "language", &name) || !take_text(body, "cwd", &cwd)) {
-        reply_invalid(c, "language", "Input should be a valid string");
-        return;
-    }
-    const struct language *l = language_find(name);
+    const struct language *l = language_find(r->language);
     if (!l) {
-        reply_no_kernel(c, name);
+        reply_no_kernel(c, r->language);
         return;
     }
-    bool given = cwd.n != 0;
-    if (given && !is_directory(cwd) && l->needs_cwd) {
+    bool is_there = r->cwd.n && is_directory(r->cwd);
+    if (r->cwd.n && !is_there && l->needs_cwd) {
         reply_text(c, 500, "Failed to set working directory");
         return;
     }
-    struct context *made =
-        make(p, l, given && is_directory(cwd) ? cwd : str_of(p->spec.home), false);
+    struct context *made = make(p, l, is_there ? r->cwd : str_of(p->spec.home), false);
     if (!made)
         reply_text(c, 500, "Failed to create context: too many contexts, remove some");
     else
@@ -279,11 +256,12 @@ static void create(struct interp *p, struct http_call *c, const json_t *body)
 
 static void on_create_body(struct http_call *c, struct str body)
 {
-    struct interp *p = c->data;
-    json_t *v = take_object(c, body);
-    if (v)
-        create(p, c, v);
-    json_decref(v);
+    struct request r;
+    if (request_parse_context(body, &r) == 0)
+        create(c->data, c, &r);
+    else
+        reply_invalid(c, r.field, r.why);
+    request_deinit(&r);
 }
 
 static void create_context(struct interp *p, struct http_call *c, struct str id)
@@ -320,35 +298,10 @@ static void remove_context(struct interp *p, struct http_call *c, struct str id)
     reply_json(c, json_null());
 }
 
-/* What is wrong with the body of an execution; NULL: nothing. */
-static const char *execution_problem(const json_t *body, const char **field)
-{
-    struct str text;
-    const char *name;
-    json_t *map, *value;
-    *field = "code";
-    if (json_get_str(body, "code", &text) != 1)
-        return "Input should be a valid string";
-    *field = "context_id";
-    if (!take_text(body, "context_id", &text))
-        return "Input should be a valid string";
-    *field = "language";
-    if (!take_text(body, "language", &text))
-        return "Input should be a valid string";
-    *field = "env_vars";
-    if (json_get_map(body, "env_vars", &map) < 0)
-        return "Input should be a dictionary of strings";
-    json_object_foreach(map, name, value) if (
-        !language_is_env_name(name)) return "A name of a variable is not empty and has no '='";
-    return NULL;
-}
-
 /* The context that is meant; NULL: answered already. */
-static struct context *meant(struct interp *p, struct http_call *c, const json_t *body)
+static struct context *meant(struct interp *p, struct http_call *c, const struct request *r)
 {
-    struct str id, name;
-    (void)take_text(body, "context_id", &id);
-    (void)take_text(body, "language", &name);
+    struct str id = r->context, name = r->language;
     if (id.n && name.n) {
         reply_text(c, 400, "Only one of context_id or language can be provided");
         return NULL;
@@ -371,22 +324,17 @@ static struct context *meant(struct interp *p, struct http_call *c, const json_t
     return found;
 }
 
-static void on_execute_body(struct http_call *c, struct str bytes)
+static void on_execute_body(struct http_call *c, struct str body)
 {
-    struct interp *p = c->data;
-    const char *field, *why;
-    json_t *body = take_object(c, bytes);
-    if (!body)
-        return;
-    why = execution_problem(body, &field);
-    if (why) {
-        reply_invalid(c, field, why);
-    } else {
-        struct context *found = meant(p, c, body);
+    struct request r;
+    if (request_parse_execution(body, &r) == 0) {
+        struct context *found = meant(c->data, c, &r);
         if (found)
-            wait_for(found, c, body, "Failed to create context", then_execute);
+            wait_for(found, c, r.body, "Failed to create context", then_execute);
+    } else {
+        reply_invalid(c, r.field, r.why);
     }
-    json_decref(body);
+    request_deinit(&r);
 }
 
 static void execute(struct interp *p, struct http_call *c, struct str id)

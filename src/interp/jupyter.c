@@ -10,7 +10,6 @@
 #include "wire/json.h"
 
 #define DELIMITER STR("<IDS|MSG>")
-#define SIGNATURE_SIZE 64
 
 static void hex(const unsigned char *in, size_t n, char *out)
 {
@@ -55,7 +54,7 @@ static void half(const char *key, unsigned char pad, struct str text, unsigned c
 
 /* Over header, parent header, metadata and content, which lie one behind the other. The library's
  * own HMAC would bring all of its providers into a static program. */
-static void sign(const struct jupyter *j, struct str text, char out[SIGNATURE_SIZE + 1])
+void jupyter_sign(const struct jupyter *j, struct str text, char out[JUPYTER_SIGNATURE_SIZE])
 {
     unsigned char inner[32], outer[32];
     _Static_assert(JUPYTER_KEY_SIZE - 1 <= SHA256_CBLOCK, "a longer key would be hashed first");
@@ -67,7 +66,7 @@ static void sign(const struct jupyter *j, struct str text, char out[SIGNATURE_SI
 bool jupyter_put(struct buf *b, const struct jupyter *j, const char *type, const char *msg_id,
                  const json_t *content)
 {
-    char date[CLOCK_RFC3339_SIZE], signature[SIGNATURE_SIZE + 1];
+    char date[CLOCK_RFC3339_SIZE], signature[JUPYTER_SIGNATURE_SIZE];
     struct buf text;
     buf_init(&text, 0);
     clock_format(clock_wall_us(), date);
@@ -80,7 +79,7 @@ bool jupyter_put(struct buf *b, const struct jupyter *j, const char *type, const
     bool ok = json_put(&text, content) && !text.failed;
     if (ok) {
         struct str all = buf_str(&text);
-        sign(j, all, signature);
+        jupyter_sign(j, all, signature);
         ok = zmtp_frame_put(b, DELIMITER, true) && zmtp_frame_put(b, str_of(signature), true) &&
              zmtp_frame_put(b, str_make(all.p, header), true) &&
              zmtp_frame_put(b, STR("{}"), true) && zmtp_frame_put(b, STR("{}"), true) &&
@@ -118,12 +117,12 @@ static const char *text_of(const json_t *o, const char *key)
 static bool parse(struct jupyter_reader *r, const struct jupyter *j, struct jupyter_msg *out)
 {
     struct str all = buf_str(&r->text), part[PARTS];
-    char signature[SIGNATURE_SIZE + 1];
+    char signature[JUPYTER_SIGNATURE_SIZE];
     for (int i = 0; i < PARTS; i++) {
         size_t from = i ? r->ends[i - 1] : 0;
         part[i] = str_make(all.p + from, (i + 1 < PARTS ? r->ends[i] : all.n) - from);
     }
-    sign(j, str_skip(all, part[PART_SIGNATURE].n), signature);
+    jupyter_sign(j, str_skip(all, part[PART_SIGNATURE].n), signature);
     if (!str_secret_eq(part[PART_SIGNATURE], str_of(signature)))
         return false; /* somebody else on our socket */
     *out = (struct jupyter_msg){ .header = json_parse(part[PART_HEADER], NULL),

@@ -10,6 +10,7 @@
 #include "wire/zmtp.h"
 
 #define JUPYTER_KEY_SIZE 65 /* 64 hexadecimal digits and a NUL: what signs messages */
+#define JUPYTER_SIGNATURE_SIZE 65
 
 struct jupyter {
     char key[JUPYTER_KEY_SIZE];
@@ -17,6 +18,10 @@ struct jupyter {
 };
 
 void jupyter_init(struct jupyter *j);
+
+/* What stands in front of a message: over its header, parent header, metadata and content, which
+ * lie one behind the other. */
+void jupyter_sign(const struct jupyter *j, struct str text, char out[JUPYTER_SIGNATURE_SIZE]);
 
 /* The connection file of a kernel whose sockets are unix sockets `path`-1 .. `path`-5. */
 bool jupyter_put_connection(struct buf *b, const struct jupyter *j, const char *path);
