@@ -124,10 +124,10 @@ static bool said_handle(struct box *b)
     return false;
 }
 
-static void on_boot(struct loop_fd *w, uint32_t events)
+void ns_boot_read(struct box *b)
 {
-    (void)events;
-    struct box *b = w->data;
+    if (!b->boot_watch.loop)
+        return;
     ssize_t n = read(b->boot, b->said + b->said_len, sizeof b->said - b->said_len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -136,6 +136,12 @@ static void on_boot(struct loop_fd *w, uint32_t events)
         return;
     (void)op_fail(&b->op, FAULT_CREATE_FAILED, 0, "the agent closed its boot channel");
     ns_box_end(b);
+}
+
+static void on_boot(struct loop_fd *w, uint32_t events)
+{
+    (void)events;
+    ns_boot_read(w->data);
 }
 
 static void on_deadline(struct loop_timer *t)

@@ -14,3 +14,5 @@ int ns_boot_send(struct box *b, bool with_go, struct str message);
 /* Watches it: ready, warm or failed within b->boot_ms. */
 int ns_boot_watch(struct box *b);
 void ns_boot_unwatch(struct box *b);
+/* Hears what the agent has said, if it is watched: what it said last may explain its end. */
+void ns_boot_read(struct box *b);

@@ -139,6 +139,7 @@ static void on_pid(struct loop_fd *w, uint32_t events)
     struct box *b = w->data;
     /* Our child is reaped here; an adopted one belongs to host pid 1 by now (ECHILD). */
     (void)waitid(P_PIDFD, (id_t)b->pidfd, NULL, WEXITED | __WALL);
+    ns_boot_read(b);
     if (b->state == BOX_BOOTING)
         (void)op_fail(&b->op, FAULT_CREATE_FAILED, 0, "the agent ended before it was ready");
     ns_boot_unwatch(b);
