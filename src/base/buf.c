@@ -64,11 +64,12 @@ void buf_added(struct buf *b, size_t n)
 
 bool buf_append(struct buf *b, struct str s)
 {
+    if (s.n == 0) /* nothing into nothing would be NULL plus zero */
+        return !b->failed;
     char *p = buf_room(b, s.n);
     if (!p)
-        return s.n == 0 && !b->failed;
-    if (s.n)
-        memcpy(p, s.p, s.n);
+        return false;
+    memcpy(p, s.p, s.n);
     b->len += s.n;
     return true;
 }
