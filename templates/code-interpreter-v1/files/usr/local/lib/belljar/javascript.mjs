@@ -49,6 +49,8 @@ function main() {
     abandon?.()
   })
   process.on('SIGINT', () => {})
+  // a cell waits for who reads what it prints: a queue would grow, and be cut off where the cell ends
+  for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true)
   prepare()
 
   const say = (message) => {
