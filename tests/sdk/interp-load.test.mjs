@@ -64,14 +64,23 @@ test('standard error in floods', async () => {
   assert.equal(y.logs.stderr.join('').length, Array.from({ length: 50_000 }, (_, i) => `error ${i}\n`).join('').length)
 })
 
-test('a reader that stops and leaves frees its context', async () => {
-  const stop = new AbortController()
-  const r = await post({ code: 'while True: print("x" * 1000)' }, stop.signal)
-  await rest(1000)
-  stop.abort()
-  await assert.rejects(r.text())
-  assert.equal((await run('1 + 1')).text, '2')
-})
+const endless = {
+  python: ['while True: print("x" * 1000)', '1 + 1'],
+  javascript: ['while (true) console.log("x".repeat(1000))', '1 + 1'],
+  bash: ['yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'printf 2'],
+  r: ['repeat cat(strrep("x", 1000), "\\n")', 'cat(1 + 1)'],
+  java: ['while (true) System.out.println("x".repeat(1000));', '1 + 1'],
+}
+for (const [language, [flood, next]] of Object.entries(endless))
+  test(`${language}: a reader that stops and leaves a flood frees its context`, async () => {
+    const stop = new AbortController()
+    const r = await post({ code: flood, language }, stop.signal)
+    await rest(1000)
+    stop.abort()
+    await assert.rejects(r.text())
+    const x = await run(next, { language })
+    assert.deepEqual([x.error, x.text ?? out(x)], [undefined, '2'])
+  })
 
 test('fifty wait in one context, half of them leave', async () => {
   const c = await s.createCodeContext()
