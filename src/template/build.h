@@ -50,6 +50,7 @@ struct build {
     struct bench bench;
     void (*opened)(struct build *b);   /* the bench serves */
     void (*captured)(struct build *b); /* b->bench.layer is there */
+    int tries;                         /* of an engine that is not there */
     uint64_t layer_bytes;
     struct guest_run run, start;
     void (*ran)(struct build *b); /* the command of `run` has exited */

@@ -12,6 +12,8 @@
 #include "template/build.h"
 #include "wire/json.h"
 
+enum { AGAIN_MS = 250, TRIES = 80 };
+
 static void next_step(struct build *b);
 
 /* -- log and end -- */
@@ -70,10 +72,32 @@ void build_fail(struct build *b, const char *fmt, ...)
 
 /* -- the three waits -- */
 
+static void on_again(struct loop_timer *t)
+{
+    struct build *b = t->data;
+    if (b->captured)
+        build_capture(b, b->captured);
+    else
+        build_open(b, b->opened);
+}
+
+/* The engine is being restarted: what it was asked for is asked again. True: it will be. */
+static bool try_again(struct build *b, const struct fault *fault)
+{
+    if (fault->code != FAULT_UNAVAILABLE || b->tries++ >= TRIES)
+        return false;
+    b->timer.fn = on_again;
+    b->timer.data = b;
+    return loop_timer_start(b->all->spec.loop, &b->timer, AGAIN_MS) == 0;
+}
+
 static void on_bench(struct bench *bench, const struct fault *fault, uint64_t disk)
 {
     struct build *b = bench->data;
-    void (*then)(struct build * b) = b->captured ? b->captured : b->opened;
+    void (*then)(struct build * of) = b->captured ? b->captured : b->opened;
+    if (fault && try_again(b, fault))
+        return;
+    b->tries = 0;
     b->captured = b->opened = NULL;
     b->layer_bytes = disk;
     if (fault)
@@ -124,7 +148,7 @@ void build_open(struct build *b, void (*then)(struct build *b))
     if (r == 0)
         r = bench_create(b->all->spec.fleet, &op, &b->bench, &spec);
     sandbox_spec_deinit(&spec);
-    if (r < 0)
+    if (r < 0 && !try_again(b, &op.fault))
         build_fail(b, "%s", op.fault.text[0] ? op.fault.text : "out of memory");
 }
 
