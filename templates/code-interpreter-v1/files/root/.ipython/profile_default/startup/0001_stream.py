@@ -8,8 +8,9 @@ def _belljar_stream():
     from ipykernel.iostream import OutStream
     from jupyter_client.jsonutil import json_default
 
-    most = 1 << 20  # characters or bytes given away by the cell before it waits until they were taken
-    messages = 16  # of those at most wait in the socket; a picture is one
+    # Characters or bytes given away by the cell before it waits until they were taken. A thousand messages of this size
+    # may wait in the socket, whose mark cannot be moved once it is connected.
+    most = 1 << 16
     thread = get_ipython().kernel.iopub_thread  # noqa: F821
     plain_write, plain_send = OutStream.write, thread.send_multipart
     given = 0
@@ -29,7 +30,6 @@ def _belljar_stream():
 
     def configure():
         thread.socket.setsockopt(zmq.XPUB_NODROP, 1)
-        thread.socket.setsockopt(zmq.SNDHWM, messages)
 
     # The thread that sends works in order: when it comes to `set`, it has sent what was given before.
     def give(size, flush=None):
