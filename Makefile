@@ -5,7 +5,7 @@ BELLJAR_API_PORT ?= 3000
 BELLJAR_EDGE_PORT ?= 3002
 export BELLJAR_STATE BELLJAR_API_PORT BELLJAR_EDGE_PORT
 
-PROGRAMS = belljar belljar-control belljar-engine belljar-edge belljar-agent belljar-interp
+PROGRAMS = belljar belljar-control belljar-engine belljar-edge belljar-agent belljar-interp belljar-unpack belljar-pull
 .DEFAULT_GOAL := help
 .PHONY: help deps build debug up down check lint bench fuzz sim churn format docs golden install clean
 

@@ -60,6 +60,7 @@ struct recipe_context {
 /* One command in a sandbox. */
 struct recipe_op {
     struct str command, user, workdir; /* workdir "": the user's home */
+    const char *program;               /* with the command as its argument; NULL: a shell */
     bool is_login;                     /* a login bash; otherwise /bin/sh */
     bool has_envs;                     /* the context's environment */
     bool has_files; /* the upload is at RECIPE_FILES first; the command removes RECIPE_DIR */

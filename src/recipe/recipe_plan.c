@@ -39,6 +39,7 @@ const char *recipe_prepare(void)
 {
     return ENSURE_USER GRANT_SUDO
         "ensure_user user || exit 1\n"
+        "[ -d /home/user ] || { mkdir -p /home/user && chown user: /home/user; }\n"
         "if [ ! -x /bin/bash ]; then\n"
         "  command -v apk >/dev/null 2>&1 && apk add --no-cache bash >/dev/null\n"
         "  [ -x /bin/bash ] || { echo 'the image has no /bin/bash' >&2; exit 1; }\n"

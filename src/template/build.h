@@ -59,6 +59,7 @@ struct build {
     int64_t ready_deadline_ms, ready_wait_ms;
     struct loop_timer timer, deadline;
     struct loop_task begin;
+    struct build_image *image; /* being pulled; NULL: none */
 };
 
 /* -- build_run.c -- */
@@ -81,6 +82,16 @@ int build_cache_load(struct builds *all);
 /* b->layers becomes `layers`, which it takes; NULL: memory is out. False: then, or it is not held.
  */
 bool build_set_layers(struct build *b, char *layers);
+
+void build_base_found(struct build *b); /* b->base is set */
+
+/* -- build_image.c -- */
+
+/* b->recipe.image is no built-in one: gets it, sets b->base, goes on with build_base_found. */
+void build_image_start(struct build *b);
+void build_image_free(struct build *b);
+/* Holds the layers of the images that are kept. 0 or a negative errno. */
+int build_image_load(struct builds *all);
 
 /* -- build_finish.c -- */
 

@@ -33,6 +33,7 @@ void build_say(struct build *b, enum log_of level, const char *fmt, ...)
 void build_free(struct build *b)
 {
     list_remove(&b->node);
+    build_image_free(b);
     loop_task_cancel(&b->begin);
     loop_timer_cancel(&b->timer);
     loop_timer_cancel(&b->deadline);
@@ -219,25 +220,10 @@ static const char *builtin_of(struct str image)
     return NULL;
 }
 
-static int find_base(struct build *b, struct op *op)
+static int find_base(struct build *b, struct op *op, struct str text)
 {
     struct templates in = fleet_templates(b->all->spec.fleet);
     struct template_ref ref;
-    struct str text = b->recipe.from;
-    if (b->recipe.image.n) {
-        const char *name = builtin_of(b->recipe.image);
-        if (!name)
-            return op_fail(op, FAULT_UNSUPPORTED, ENOSYS,
-                           "failed to pull image '" STR_FMT
-                           "': this server does not pull images yet; e2bdev/base and "
-                           "e2bdev/code-interpreter are built in",
-                           STR_ARG(b->recipe.image.n < 100 ? b->recipe.image
-                                                           : str_make(b->recipe.image.p, 100)));
-        build_say(b, LOG_OF_INFO,
-                  "[base] image " STR_FMT " is the built-in template '%s': nothing is pulled",
-                  STR_ARG(b->recipe.image), name);
-        text = str_of(name);
-    }
     if (template_ref_parse(text, &ref) < 0)
         return op_fail(op, FAULT_INVALID, EINVAL, "invalid template reference: " STR_FMT,
                        STR_ARG(text.n < 100 ? text : str_make(text.p, 100)));
@@ -334,16 +320,30 @@ static void prepare(struct build *b)
 void build_begin(struct build *b)
 {
     struct op op = { 0 };
+    struct str image = b->recipe.image, from = b->recipe.from;
+    const char *builtin = image.n ? builtin_of(image) : NULL;
     memcpy(b->step, "base", 5);
     build_say(b, LOG_OF_INFO, "Building template %s/%s", b->template_id, b->id);
-    build_say(b, LOG_OF_INFO, "[base] FROM %s" STR_FMT, b->recipe.from.n ? "TEMPLATE " : "",
-              STR_ARG(b->recipe.from.n ? b->recipe.from : b->recipe.image));
-    if (find_base(b, &op) < 0) {
-        build_fail(b, "%s", op.fault.text);
-        return;
-    }
+    build_say(b, LOG_OF_INFO, "[base] FROM %s" STR_FMT, from.n ? "TEMPLATE " : "",
+              STR_ARG(from.n ? from : image));
     if (!check_steps(b))
         return;
+    if (image.n && !builtin) {
+        build_image_start(b);
+        return;
+    }
+    if (builtin)
+        build_say(b, LOG_OF_INFO,
+                  "[base] image " STR_FMT " is the built-in template '%s': nothing is pulled",
+                  STR_ARG(image), builtin);
+    if (find_base(b, &op, builtin ? str_of(builtin) : from) < 0)
+        build_fail(b, "%s", op.fault.text);
+    else
+        build_base_found(b);
+}
+
+void build_base_found(struct build *b)
+{
     bool has_layers = b->base.layers != NULL;
     if (!begin_context(b) || !make_keys(b) ||
         (has_layers && !build_set_layers(b, str_dup(str_of(b->base.layers))))) {

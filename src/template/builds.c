@@ -367,6 +367,8 @@ static int start(struct op *op, struct builds *all)
     if (r < 0)
         return r;
     r = build_cache_load(all);
+    if (r == 0)
+        r = build_image_load(all);
     if (r < 0)
         return op_fail(op, FAULT_HOST, -r, "the results of builds cannot be read");
     struct ending broken = { 0 };

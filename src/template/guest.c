@@ -155,9 +155,14 @@ static void put_authorization(struct buf *b, struct str user)
 /* The StartRequest in its envelope. */
 static bool put_start(struct buf *b, const struct recipe_op *op, const json_t *envs)
 {
-    json_t *args = op->is_login ? json_pack("[s, s, s%]", "-l", "-c", op->command.p, op->command.n)
-                                : json_pack("[s, s%]", "-c", op->command.p, op->command.n);
-    json_t *config = json_pack("{s:s, s:o, s:O*}", "cmd", op->is_login ? "/bin/bash" : "/bin/sh",
+    json_t *args = op->program ? json_pack("[s%]", op->command.p, op->command.n)
+                   : op->is_login
+                       ? json_pack("[s, s, s%]", "-l", "-c", op->command.p, op->command.n)
+                       : json_pack("[s, s%]", "-c", op->command.p, op->command.n);
+    json_t *config = json_pack("{s:s, s:o, s:O*}", "cmd",
+                               op->program    ? op->program
+                               : op->is_login ? "/bin/bash"
+                                              : "/bin/sh",
                                "args", args, "envs", (json_t *)(uintptr_t)envs);
     if (config && op->workdir.n)
         (void)json_object_set_new(config, "cwd", json_stringn(op->workdir.p, op->workdir.n));

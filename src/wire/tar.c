@@ -115,7 +115,11 @@ static void set_entry(struct tar_reader *r)
         e->type = TAR_DIRECTORY;
     if (r->has_size)
         e->size = r->size;
-    r->has_path = r->has_link = r->has_size = false;
+    if (r->has_uid)
+        e->uid = r->uid;
+    if (r->has_gid)
+        e->gid = r->gid;
+    r->has_path = r->has_link = r->has_size = r->has_uid = r->has_gid = false;
     bool has_data = e->type == TAR_FILE || e->type == TAR_OTHER;
     r->left = has_data ? e->size : 0;
     e->size = has_data ? e->size : 0;
@@ -128,7 +132,7 @@ static void take_header(struct tar_reader *r)
 {
     static const char zero[TAR_BLOCK];
     const char *b = r->block;
-    int64_t mode = 0;
+    int64_t mode = 0, uid = 0, gid = 0;
     r->filled = 0;
     r->state = STATE_BAD;
     if (memcmp(b, zero, TAR_BLOCK) == 0) {
@@ -140,6 +144,9 @@ static void take_header(struct tar_reader *r)
         !take_number(b + AT_MTIME, 12, &r->entry.modified_s) || r->entry.size < 0)
         return;
     r->entry.mode = (uint32_t)mode & 07777;
+    /* some writers leave them blank: then it is root's */
+    r->entry.uid = take_number(b + AT_UID, 8, &uid) ? (uint32_t)uid : 0;
+    r->entry.gid = take_number(b + AT_GID, 8, &gid) ? (uint32_t)gid : 0;
     char t = b[AT_TYPE];
     if (t != 'x' && t != 'g' && t != 'L' && t != 'K') {
         set_entry(r);
@@ -183,6 +190,10 @@ static bool take_pax(struct tar_reader *r, struct str in)
             if (!r->has_size)
                 return false;
         }
+        if (str_eq(key, STR("uid")) && (r->has_uid = str_to_u64(value, UINT32_MAX, &size)))
+            r->uid = (uint32_t)size;
+        if (str_eq(key, STR("gid")) && (r->has_gid = str_to_u64(value, UINT32_MAX, &size)))
+            r->gid = (uint32_t)size;
     }
     return true;
 }

@@ -15,7 +15,8 @@ enum tar_type { TAR_FILE, TAR_DIRECTORY, TAR_SYMLINK, TAR_HARDLINK, TAR_OTHER };
 struct tar_entry {
     struct str path, link; /* never with NUL; views, until the next step */
     enum tar_type type;
-    uint32_t mode; /* permission bits, setuid and its like included */
+    uint32_t mode;     /* permission bits, setuid and its like included */
+    uint32_t uid, gid; /* when reading; what is written is root's */
     int64_t size, modified_s;
 };
 
@@ -37,7 +38,8 @@ struct tar_reader {
     char extra_type;       /* of the header being collected: 'x', 'L', 'K' */
     struct buf extra;      /* its bytes */
     struct buf path, link; /* from extra headers, for the next entry */
-    bool has_path, has_link, has_size;
+    bool has_path, has_link, has_size, has_uid, has_gid;
+    uint32_t uid, gid;
     int64_t size;
     struct tar_entry entry;
     char name[257], target[101]; /* from the block */

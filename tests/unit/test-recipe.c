@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "recipe/recipe.h"
+#include "recipe/recipe_image.h"
 #include "wire/json.h"
 
 #include "golden.h"
@@ -269,6 +270,52 @@ static void failures_are_sentences(void **state)
     buf_deinit(&b);
 }
 
+static void images_have_a_host_a_path_and_a_reference(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says; /* NULL: refused */
+    } cases[] = {
+        { "debian", "registry-1.docker.io library/debian latest" },
+        { "debian:bookworm-slim", "registry-1.docker.io library/debian bookworm-slim" },
+        { "docker.io/a/b:1", "registry-1.docker.io a/b 1" },
+        { "oven/bun", "registry-1.docker.io oven/bun latest" },
+        { "localhost/x:y", "localhost x y plain" },
+        { "127.0.0.1:5000/x/y", "127.0.0.1:5000 x/y latest plain" },
+        { "ghcr.example:443/a/b/c:v1.2-x", "ghcr.example:443 a/b/c v1.2-x" },
+        { "r.example/a:t@sha256:" HASH, "r.example a sha256:" HASH },
+        { "", NULL },
+        { "A", NULL },
+        { "a b", NULL },
+        { "a//b", NULL },
+        { "/a", NULL },
+        { "a/", NULL },
+        { "a:", NULL },
+        { "a:-x", NULL },
+        { "../a", NULL },
+        { "a/../b", NULL },
+        { "a@sha256:abc", NULL },
+        { "a@md5:" HASH, NULL },
+        { "user@host.example/a", NULL },
+        { "h.example:99999999/a", NULL },
+        { "h.example:x/a", NULL },
+        { "http://h.example/a", NULL },
+        { "a?b", NULL },
+        { "a\r\nHost: x", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct recipe_image image;
+        char got[1024];
+        bool good = recipe_image_parse(str_of(cases[i].text), &image);
+        if (good != (cases[i].says != NULL))
+            fail_msg("%s", cases[i].text);
+        (void)snprintf(got, sizeof got, "%s %s %s%s", image.host, image.path, image.reference,
+                       image.is_plain ? " plain" : "");
+        if (good)
+            assert_string_equal(got, cases[i].says);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +326,7 @@ int main(void)
         cmocka_unit_test(keys_differ),
         cmocka_unit_test(results_are_applied),
         cmocka_unit_test(failures_are_sentences),
+        cmocka_unit_test(images_have_a_host_a_path_and_a_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

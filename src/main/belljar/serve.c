@@ -1,6 +1,7 @@
 #include "main/belljar/serve.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ struct manager {
     struct loop *loop;
     struct config config;
     struct serve_host host;
-    struct service control, engine, edges[SERVE_EDGES_MAX];
+    struct service control, engine, pull, edges[SERVE_EDGES_MAX];
     uint64_t edge_count;
     bool stopping;
 };
@@ -131,6 +132,25 @@ static int define_control(struct op *op, struct manager *m)
     return 0;
 }
 
+/* As control's user: it writes into a directory of control's. A process of its own, for it reads
+ * what registries send. */
+static int define_pull(struct op *op, struct manager *m)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/run/pull.sock", m->host.state);
+    int fd = link_listen(path, m->host.control_uid);
+    if (fd < 0)
+        return op_fail(op, FAULT_HOST, -fd, "cannot listen on %s: %s", path, strerror(-fd));
+    int flags = fcntl(fd, F_GETFL);
+    (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    service_init(&m->pull, m->loop, "belljar-pull", m->host.lib, m->host.control_uid,
+                 m->host.control_gid);
+    service_arg_fd(&m->pull, "--listen", fd);
+    if (m->config.registry_mirror[0])
+        service_arg(&m->pull, "--mirror", m->config.registry_mirror);
+    return 0;
+}
+
 static int define_edge(struct op *op, struct manager *m, struct service *s)
 {
     int fd = -1;
@@ -159,6 +179,8 @@ static int define_services(struct op *op, struct manager *m)
     define_engine(m);
     if (r == 0)
         r = define_control(op, m);
+    if (r == 0)
+        r = define_pull(op, m);
     for (uint64_t i = 0; i < m->edge_count && r == 0; i++)
         r = define_edge(op, m, &m->edges[i]);
     return r;
@@ -169,6 +191,7 @@ static void each_service(struct manager *m, void (*fn)(struct service *s, int ar
 {
     fn(&m->engine, arg);
     fn(&m->control, arg);
+    fn(&m->pull, arg);
     for (uint64_t i = 0; i < m->edge_count; i++)
         fn(&m->edges[i], arg);
 }
@@ -185,6 +208,8 @@ static struct service *service_of(struct manager *m, pid_t pid)
         return &m->engine;
     if (m->control.pid == pid)
         return &m->control;
+    if (m->pull.pid == pid)
+        return &m->pull;
     for (uint64_t i = 0; i < m->edge_count; i++)
         if (m->edges[i].pid == pid)
             return &m->edges[i];
@@ -193,7 +218,7 @@ static struct service *service_of(struct manager *m, pid_t pid)
 
 static bool any_running(const struct manager *m)
 {
-    bool any = m->engine.pid || m->control.pid;
+    bool any = m->engine.pid || m->control.pid || m->pull.pid;
     for (uint64_t i = 0; i < m->edge_count; i++)
         any = any || m->edges[i].pid;
     return any;
@@ -222,6 +247,7 @@ static void stop(struct manager *m, int signal)
     m->stopping = true;
     log_info(signal == SIGQUIT ? "stopping with all sandboxes" : "stopping; sandboxes live on");
     service_stop(&m->control, SIGTERM);
+    service_stop(&m->pull, SIGTERM);
     for (uint64_t i = 0; i < m->edge_count; i++)
         service_stop(&m->edges[i], SIGTERM);
     service_stop(&m->engine, signal == SIGQUIT ? SIGQUIT : SIGTERM);

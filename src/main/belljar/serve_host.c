@@ -2,6 +2,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,6 +71,62 @@ static int make_dirs(struct op *op, const struct serve_host *h)
         r = make_dir(op, path, dirs[i].uid, dirs[i].gid, dirs[i].mode);
     }
     return r;
+}
+
+/* Copies an executable; one that is there is replaced at once. */
+static int copy_program(struct op *op, const char *from, const char *to)
+{
+    char temp[520];
+    struct stat st;
+    (void)snprintf(temp, sizeof temp, "%s.new", to);
+    CLEANUP(fd_closep) int in = open(from, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_closep) int out = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+    bool good = in >= 0 && out >= 0 && fstat(in, &st) == 0;
+    for (off_t at = 0; good && at < st.st_size;)
+        good = sendfile(out, in, &at, (size_t)(st.st_size - at)) > 0;
+    if (!good || fchmod(out, 0755) < 0 || rename(temp, to) < 0)
+        return op_fail(op, FAULT_HOST, errno, "cannot copy %s to %s: %s", from, to,
+                       strerror(errno));
+    return 0;
+}
+
+/* What images are unpacked on: places for mounts, the one user who unpacks, and the program that
+ * does; an image replaces all of it. */
+static int make_image_root(struct op *op, const struct serve_host *h)
+{
+    static const char *const dirs[] = { "",
+                                        "/rootfs",
+                                        "/rootfs/dev",
+                                        "/rootfs/etc",
+                                        "/rootfs/proc",
+                                        "/rootfs/root",
+                                        "/rootfs/run",
+                                        "/rootfs/sys",
+                                        "/rootfs/tmp",
+                                        "/rootfs/.belljar" };
+    static const struct {
+        const char *name, *text;
+    } files[] = { { "passwd", "root:x:0:0:root:/root:/bin/sh\n" }, { "group", "root:x:0:\n" } };
+    char path[512], from[512];
+    int r = 0;
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs && r == 0; i++) {
+        (void)snprintf(path, sizeof path, "%s/templates/.image%s", h->state, dirs[i]);
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            r = op_fail(op, FAULT_HOST, errno, "cannot make %s: %s", path, strerror(errno));
+    }
+    (void)snprintf(path, sizeof path, "%s/templates/.image/rootfs/tmp", h->state);
+    if (r == 0 && chmod(path, 01777) < 0)
+        r = op_fail(op, FAULT_HOST, errno, "cannot set the mode of %s: %s", path, strerror(errno));
+    for (size_t i = 0; i < sizeof files / sizeof *files && r == 0; i++) {
+        (void)snprintf(path, sizeof path, "%s/templates/.image/rootfs/etc/%s", h->state,
+                       files[i].name);
+        CLEANUP(file_closep) FILE *f = fopen(path, "we");
+        if (!f || fputs(files[i].text, f) < 0)
+            r = op_fail(op, FAULT_HOST, errno, "cannot write %s: %s", path, strerror(errno));
+    }
+    (void)snprintf(from, sizeof from, "%s/belljar-unpack", h->lib);
+    (void)snprintf(path, sizeof path, "%s/templates/.image/rootfs/.belljar/unpack", h->state);
+    return r < 0 ? r : copy_program(op, from, path);
 }
 
 /* A whole-file write lock; F_GETLK tells others who holds it. The descriptor or a negative errno.
@@ -215,6 +272,8 @@ int serve_host_init(struct op *op, struct serve_host *h, const struct config *c)
         return op_fail(op, FAULT_CONFLICT, -h->lock_fd, "a server runs on %s already (process %d)",
                        h->state, (int)serve_running(h->state));
     r = take_instance(op, h);
+    if (r == 0)
+        r = make_image_root(op, h);
     if (r == 0)
         r = open_key(op, h);
     if (r == 0)
