@@ -1,0 +1,249 @@
+/* belljar: sandboxes for code that nobody has read yet. The C client library (libbelljar).
+ *
+ *     #include <belljar.h>
+ *
+ *     struct belljar *b = belljar_open(NULL);                 // server and key: from the
+ * environment struct belljar_sandbox *s = belljar_create(b, NULL); struct belljar_result r; if (s
+ * && belljar_run(s, "uname -a", NULL, &r) == 0) printf("%s", r.out); else fprintf(stderr, "%s\n",
+ * belljar_error(b)); belljar_result_free(&r); belljar_kill(s); belljar_sandbox_free(s);
+ *     belljar_close(b);
+ *
+ * Compile with `cc x.c $(pkg-config --cflags --libs belljar)`. It speaks to a belljar server, and
+ * to any other with the E2B API.
+ *
+ * Calls block. A function that returns int returns 0, or a negative errno; one that returns a
+ * pointer returns NULL instead. Either way belljar_error() then has a sentence for a person, and
+ * belljar_status() the HTTP status of the answer, if there was one. One struct belljar and all that
+ * came from it belong to one thread at a time; different ones are independent.
+ *
+ * Text that is taken is UTF-8 with a NUL; the caller keeps it. Options are structs whose zero is
+ * the default: pass NULL, or a compound literal that names what differs. What is given is owned by
+ * the one thing that frees it, said beside each. Every *_free takes NULL, and a result whose call
+ * failed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct belljar;         /* a server and a key */
+struct belljar_sandbox; /* one sandbox, as seen through them */
+struct belljar_process; /* a process in it that is listened to */
+struct belljar_watch;   /* a directory in it that is watched */
+
+/* ---- server ---- */
+
+struct belljar_config {
+    const char *api_key;     /* E2B_API_KEY */
+    const char *api_url;     /* E2B_API_URL; default: https://api.DOMAIN */
+    const char *sandbox_url; /* E2B_SANDBOX_URL: one URL for all sandboxes; default: by host name */
+    const char *domain;      /* E2B_DOMAIN */
+    int timeout_ms;          /* of a request that is not a stream; default 60 000 */
+};
+/* NULL, or NULL in a field: the environment variable named beside it. No request is made. NULL
+ * with errno when memory is out or what is needed is missing: EINVAL, which then is said on
+ * standard error by belljar_open_error(). */
+struct belljar *belljar_open(const struct belljar_config *config);
+const char *belljar_open_error(void);  /* why the last belljar_open of this thread failed */
+void belljar_close(struct belljar *b); /* its sandboxes go on; free what came from it before */
+
+const char *belljar_error(const struct belljar *b); /* of the last call that failed; never NULL */
+int belljar_status(const struct belljar *b);        /* its HTTP status; 0: there was no answer */
+
+/* Any call of the API (docs/reference/routes.md): what the functions below do not cover. `body`:
+ * JSON, or NULL. The JSON of the answer, to be freed with free(); "" for an empty one. A status
+ * from 300 on is a failure. `next` (may be NULL) gets the token of the next page of a list, to be
+ * freed; NULL at the last. */
+char *belljar_request(struct belljar *b, const char *method, const char *path, const char *body,
+                      char **next);
+
+/* ---- life of a sandbox ---- */
+
+struct belljar_pair {
+    const char *name, *value;
+};
+struct belljar_create_options {
+    const char *from;                    /* template or snapshot; default "base" */
+    int timeout_s;                       /* until it ends by itself; default 300 */
+    const struct belljar_pair *envs;     /* variables of every command; ended by a NULL name */
+    const struct belljar_pair *metadata; /* ended by a NULL name */
+    bool is_offline;                     /* no way to the internet */
+    bool pauses;                         /* at its timeout it is paused, not killed */
+};
+struct belljar_sandbox *belljar_create(struct belljar *b, const struct belljar_create_options *o);
+/* One that exists; a paused one is resumed. timeout_s 0: 300; never shortens what it has. */
+struct belljar_sandbox *belljar_connect(struct belljar *b, const char *id, int timeout_s);
+void belljar_sandbox_free(struct belljar_sandbox *s); /* forgets it; the sandbox goes on */
+
+const char *belljar_id(const struct belljar_sandbox *s);
+/* Where a port of it is reached: "http://3000-ID.DOMAIN" as a URL, or, under one sandbox URL, that
+ * URL with the headers to send in `fields` ("E2b-Sandbox-Id: ...\r\n..."; else ""). Freed with
+ * free(), both. */
+char *belljar_url(const struct belljar_sandbox *s, int port, char **fields);
+
+int belljar_kill(struct belljar_sandbox *s); /* -ENOENT: it had ended already */
+int belljar_pause(struct belljar_sandbox *s);
+int belljar_set_timeout(struct belljar_sandbox *s, int seconds);
+/* What is on its disk, to create others from: the name for `from`, to be freed. name: NULL for
+ * none. */
+char *belljar_snapshot(struct belljar_sandbox *s, const char *name);
+/* `count` new ones like it: out[count], each to be freed. */
+int belljar_fork(struct belljar_sandbox *s, int count, struct belljar_sandbox **out);
+
+/* ---- commands ---- */
+
+struct belljar_run_options {
+    const char *user, *cwd;          /* default: those of the template */
+    const struct belljar_pair *envs; /* ended by a NULL name */
+    int timeout_ms;                  /* killed after; default 60 000; -1: never */
+    /* While it runs; `data` is handed on. Without them all of it is in the result. */
+    void (*on_stdout)(void *data, const char *bytes, size_t size);
+    void (*on_stderr)(void *data, const char *bytes, size_t size);
+    void *data;
+    bool has_stdin;  /* belljar_process_write is wanted; otherwise its input is empty */
+    int cols, rows;  /* both > 0: it runs in a terminal of this size */
+    size_t size_max; /* of out and of err together; default 64 MiB; more is -EMSGSIZE */
+};
+struct belljar_result {
+    char *out, *err; /* with a NUL after their sizes; "" when they went to the callbacks */
+    size_t out_size, err_size;
+    int exit_code;
+    char *error; /* why it ended when not by exit: "signal: killed"; NULL: it exited */
+};
+/* Runs `command` by a login shell until it ends. 0 whatever its exit code. */
+int belljar_run(struct belljar_sandbox *s, const char *command, const struct belljar_run_options *o,
+                struct belljar_result *out);
+void belljar_result_free(struct belljar_result *r);
+
+/* Starts it and returns when it runs. NULL command with cols and rows: a login shell. */
+struct belljar_process *belljar_start(struct belljar_sandbox *s, const char *command,
+                                      const struct belljar_run_options *o);
+struct belljar_process *belljar_attach(struct belljar_sandbox *s, int pid); /* one that runs */
+void belljar_process_free(struct belljar_process *p); /* no longer listened to; it goes on */
+int belljar_process_pid(const struct belljar_process *p);
+
+enum belljar_event_kind {
+    BELLJAR_STDOUT,
+    BELLJAR_STDERR,
+    BELLJAR_TERMINAL, /* output of a process in a terminal */
+    BELLJAR_EXITED,   /* the last event */
+    BELLJAR_READABLE, /* `fd` has something to read */
+    BELLJAR_NOTHING   /* timeout_ms passed */
+};
+struct belljar_event {
+    enum belljar_event_kind kind;
+    const char *bytes; /* until the next call */
+    size_t size;
+    int exit_code;
+    const char *error; /* BELLJAR_EXITED: as in struct belljar_result, or NULL */
+};
+/* The next event. fd -1: none is waited for. timeout_ms -1: as long as it takes. */
+int belljar_process_next(struct belljar_process *p, int fd, int timeout_ms,
+                         struct belljar_event *out);
+int belljar_process_write(struct belljar_process *p, const void *bytes, size_t size);
+int belljar_process_close_stdin(struct belljar_process *p);
+int belljar_process_resize(struct belljar_process *p, int cols, int rows);
+int belljar_process_signal(struct belljar_process *p, int signal); /* SIGTERM or SIGKILL */
+
+/* ---- code (templates with a code interpreter) ---- */
+
+struct belljar_code_options {
+    const char *language;            /* default "python" */
+    const char *context;             /* id of one; NULL: the default one of the language */
+    const struct belljar_pair *envs; /* of this run */
+    int timeout_ms;                  /* default 300 000; -1: none */
+    void (*on_stdout)(void *data, const char *text);
+    void (*on_stderr)(void *data, const char *text);
+    void *data;
+};
+struct belljar_shown { /* one representation of one result */
+    int result;        /* which: 0, 1, ... */
+    bool is_main;      /* the value of the cell's last expression */
+    char *format;      /* "text", "html", "png", "json", "chart", ... */
+    char *value;       /* text, base64 for pictures, JSON for "json", "data" and "chart" */
+};
+struct belljar_execution {
+    struct belljar_shown *shown;
+    size_t shown_count;
+    char *out, *err;                            /* as in struct belljar_result */
+    char *error_name, *error_value, *traceback; /* NULL: the code did not fail */
+    long execution_count;
+};
+/* 0 also when the code failed: see error_name. */
+int belljar_run_code(struct belljar_sandbox *s, const char *code,
+                     const struct belljar_code_options *o, struct belljar_execution *out);
+void belljar_execution_free(struct belljar_execution *e);
+/* A context of its own; its id, to be freed. NULL options: python in the home directory. */
+char *belljar_context(struct belljar_sandbox *s, const char *language, const char *cwd);
+
+/* ---- files ---- */
+
+/* `user` below: whose rights and whose home for relative paths; NULL: that of the template. */
+struct belljar_file {
+    char *name, *path;
+    char type; /* 'f' file, 'd' directory, 'l' link */
+    uint64_t size_bytes;
+    unsigned mode;
+    char *owner, *group;
+    char *target;       /* of a link; else NULL */
+    int64_t changed_ms; /* since 1970 */
+};
+/* All of it, with a NUL after *size; to be freed. More than `size_max` (0: 256 MiB) is -EFBIG. */
+char *belljar_read(struct belljar_sandbox *s, const char *path, size_t size_max, size_t *size);
+int belljar_write(struct belljar_sandbox *s, const char *path, const void *bytes, size_t size);
+/* From and to open files, whatever their size. */
+int belljar_download(struct belljar_sandbox *s, const char *path, int fd);
+int belljar_upload(struct belljar_sandbox *s, const char *path, int fd);
+/* A directory with all below it as a tar stream (docs/archive.md), out and in. */
+int belljar_download_tar(struct belljar_sandbox *s, const char *path, int fd);
+int belljar_upload_tar(struct belljar_sandbox *s, const char *path, int fd);
+
+int belljar_stat(struct belljar_sandbox *s, const char *path, struct belljar_file *out);
+void belljar_file_free(struct belljar_file *f); /* what it points to */
+/* depth 1: the directory itself. *out: an array, freed by belljar_files_free. */
+int belljar_list(struct belljar_sandbox *s, const char *path, int depth, struct belljar_file **out,
+                 size_t *count);
+void belljar_files_free(struct belljar_file *files, size_t count);
+int belljar_mkdir(struct belljar_sandbox *s, const char *path); /* and above it; there already: 0 */
+int belljar_rename(struct belljar_sandbox *s, const char *from, const char *to);
+int belljar_remove(struct belljar_sandbox *s, const char *path); /* with all below it */
+
+enum belljar_change_kind {
+    BELLJAR_CREATED,
+    BELLJAR_WRITTEN,
+    BELLJAR_REMOVED,
+    BELLJAR_RENAMED,
+    BELLJAR_MODE
+};
+struct belljar_change {
+    enum belljar_change_kind kind;
+    const char *name; /* below the directory; until the next call */
+};
+struct belljar_watch *belljar_watch(struct belljar_sandbox *s, const char *path, bool recursive);
+void belljar_watch_free(struct belljar_watch *w);
+/* The next change. 0: *out has it; 1: timeout_ms (-1: none) passed. */
+int belljar_watch_next(struct belljar_watch *w, int timeout_ms, struct belljar_change *out);
+
+/* ---- templates ---- */
+
+struct belljar_build_options {
+    const char *name;          /* "name", "name:tag" */
+    const char *context;       /* directory that COPY takes from */
+    const char *start, *ready; /* commands; NULL: those of the Dockerfile */
+    int cpus, memory_mb;       /* default 2 and 1024 */
+    bool skips_cache;
+    void (*on_log)(void *data, const char *level, const char *line);
+    void *data;
+};
+/* Builds from the text of a Dockerfile and waits. The template's id, to be freed. A mistake in the
+ * Dockerfile is told with its line before anything is sent. */
+char *belljar_build(struct belljar *b, const char *dockerfile,
+                    const struct belljar_build_options *o);
+
+#ifdef __cplusplus
+}
+#endif
