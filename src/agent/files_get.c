@@ -26,20 +26,11 @@ static void unknown_free(struct unknown *u)
     free(u);
 }
 
-static ssize_t read_retry(int fd, char *to, size_t size)
-{
-    ssize_t n;
-    do
-        n = read(fd, to, size);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
 static void unknown_pump(struct http_call *c)
 {
     struct unknown *u = c->data;
     for (;;) {
-        ssize_t n = read_retry(u->fd, u->first, sizeof u->first);
+        ssize_t n = TEMP_FAILURE_RETRY(read(u->fd, u->first, sizeof u->first));
         if (n > 0 && http_reply_write(c, str_make(u->first, (size_t)n)))
             continue;
         if (n > 0)
@@ -68,7 +59,8 @@ static void send_unknown(struct http_call *c, int fd, const char *type, const ch
         return;
     }
     u->fd = fd;
-    while (at < sizeof u->first && (n = read_retry(fd, u->first + at, sizeof u->first - at)) > 0)
+    while (at < sizeof u->first &&
+           (n = TEMP_FAILURE_RETRY(read(fd, u->first + at, sizeof u->first - at))) > 0)
         at += (size_t)n;
     if (n < 0 && at == 0) {
         files_fail_errno(c, errno, "error reading", STR("file"));

@@ -88,19 +88,11 @@ static void finish(struct worker *w)
         spec.on_end(spec.data, left == 0);
 }
 
-static ssize_t read_retry(int fd, void *to, size_t size)
-{
-    ssize_t n;
-    do
-        n = read(fd, to, size);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
 /* False: the rest has not come, or never will. */
 static bool read_head(struct worker *w)
 {
-    ssize_t n = read_retry(w->fd, (char *)&w->head + w->head_size, sizeof w->head - w->head_size);
+    ssize_t n = TEMP_FAILURE_RETRY(
+        read(w->fd, (char *)&w->head + w->head_size, sizeof w->head - w->head_size));
     if (n < 0 && errno == EAGAIN)
         return false;
     w->head_size += n > 0 ? (size_t)n : 0;
@@ -123,7 +115,7 @@ static void on_readable(struct loop_fd *watch, uint32_t events)
     if (w->head_size < sizeof w->head && !read_head(w))
         return;
     for (int i = 0; i < PIECES_PER_EVENT; i++) {
-        ssize_t n = read_retry(w->fd, piece, sizeof piece);
+        ssize_t n = TEMP_FAILURE_RETRY(read(w->fd, piece, sizeof piece));
         if (n < 0 && errno == EAGAIN)
             return;
         if (n <= 0) {
