@@ -166,16 +166,7 @@ void ns_deinit(struct ns *n)
     ns_pauses_deinit(n);
     ns_layers_deinit(&n->layers);
     MAP_EACH(i, &n->boxes) {
-        struct box *b = n->boxes.slots[i].value;
-        loop_fd_cancel(&b->pid_watch);
-        loop_fd_cancel(&b->boot_watch);
-        loop_timer_cancel(&b->deadline);
-        fd_closep(&b->pidfd);
-        fd_closep(&b->boot);
-        fd_closep(&b->netns);
-        fd_closep(&b->disk);
-        free(b->spec);
-        free(b);
+        ns_box_close(n->boxes.slots[i].value);
     }
     map_deinit(&n->boxes);
     ns_pool_deinit(&n->pool);

@@ -41,17 +41,22 @@ struct box *ns_box_new(struct ns *n, struct str id)
     return NULL;
 }
 
-static void box_free(struct box *b)
+void ns_box_close(struct box *b)
 {
     ns_boot_unwatch(b);
     loop_fd_cancel(&b->pid_watch);
-    (void)map_remove(&b->ns->boxes, str_of(b->id));
     fd_closep(&b->pidfd);
     fd_closep(&b->boot);
     fd_closep(&b->netns);
     fd_closep(&b->disk);
     free(b->spec);
     free(b);
+}
+
+static void box_free(struct box *b)
+{
+    (void)map_remove(&b->ns->boxes, str_of(b->id));
+    ns_box_close(b);
 }
 
 int ns_box_watch(struct box *b)

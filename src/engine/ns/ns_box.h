@@ -135,6 +135,8 @@ int ns_box_adopt(struct ns *n, const struct ns_record *r);
 /* -- for the other files of a sandbox -- */
 
 struct box *ns_box_new(struct ns *n, struct str id);
+/* Frees it, and with it what the engine holds of the sandbox; the sandbox goes on. */
+void ns_box_close(struct box *b);
 int ns_box_watch(struct box *b);
 void ns_box_ready(struct box *b);
 void ns_box_end(struct box *b); /* kills its processes, once */
