@@ -71,14 +71,30 @@ void build_free(struct build *b);
 __attribute__((format(printf, 3, 4))) void build_say(struct build *b, enum log_of level,
                                                      const char *fmt, ...);
 
+/* -- build_kept.c -- */
+
+struct kept_kind {
+    const char *name;
+    int64_t bytes_max;
+    uint32_t count_max;
+};
+extern const struct kept_kind kept_steps, kept_images;
+/* Keeps `value` (taken; NULL: memory was out), an object whose "layers" it holds, under `key`.
+ * What cannot be kept is made again. */
+void build_keep(struct builds *all, const struct kept_kind *kind, const char *key, json_t *value,
+                uint64_t bytes);
+/* 1: *out, to be freed, has the layers of `key`; 0: nothing is kept under it; or < 0. */
+int build_kept_layers(struct builds *all, const struct kept_kind *kind, const char *key,
+                      char **out);
+/* Holds the layers of all that is kept. 0 or a negative errno. */
+int build_kept_load(struct builds *all);
+
 /* -- build_cache.c -- */
 
 /* The furthest step whose result is kept: sets at, layers (held) and context. */
 void build_cache_find(struct build *b);
 /* Keeps b->layers and the context as the result of step b->at. */
 void build_cache_keep(struct build *b);
-/* Holds the layers of all results that are kept. 0 or a negative errno. */
-int build_cache_load(struct builds *all);
 /* b->layers becomes `layers`, which it takes; NULL: memory is out. False: then, or it is not held.
  */
 bool build_set_layers(struct build *b, char *layers);
@@ -90,8 +106,6 @@ void build_base_found(struct build *b); /* b->base is set */
 /* b->recipe.image is no built-in one: gets it, sets b->base, goes on with build_base_found. */
 void build_image_start(struct build *b);
 void build_image_free(struct build *b);
-/* Holds the layers of the images that are kept. 0 or a negative errno. */
-int build_image_load(struct builds *all);
 
 /* -- build_finish.c -- */
 

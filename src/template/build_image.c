@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "gen/limits.h"
 #include "ipc/link.h"
 #include "ipc/pull_proto.h"
@@ -15,7 +14,6 @@
 #include "template/build.h"
 #include "wire/json.h"
 
-#define KIND "image"
 #define UNPACK "/.belljar/unpack"
 
 struct build_image {
@@ -40,84 +38,6 @@ void build_image_free(struct build *b)
         (void)unlinkat(b->all->uploads.dir, i->layers[k].file, 0);
     json_decref(i->envs);
     free(i);
-}
-
-/* -- kept images -- */
-
-static int collect_known(void *data, const struct store_kept *k)
-{
-    (void)buf_printf(data, "%s%s", buf_used(data) ? "," : "", k->key);
-    return 0;
-}
-
-static char *layers_of(const char *value)
-{
-    struct str layers;
-    json_t *v = json_parse(str_of(value), NULL);
-    char *out = json_get_str(v, "layers", &layers) == 1 ? str_dup(layers) : NULL;
-    json_decref(v);
-    return out;
-}
-
-static int hold(void *data, const struct store_kept *k)
-{
-    struct builds *all = data;
-    CLEANUP(freep) char *layers = layers_of(k->value);
-    return fleet_layers_hold(all->spec.fleet, layers) ? 0 : -ENOMEM;
-}
-
-int build_image_load(struct builds *all)
-{
-    return store_kept_each(all->spec.store, KIND, hold, all);
-}
-
-struct oldest {
-    uint32_t count;
-    char key[72];
-    char *layers;
-};
-static int find_oldest(void *data, const struct store_kept *k)
-{
-    struct oldest *o = data;
-    if (o->count++)
-        return 0;
-    o->layers = layers_of(k->value);
-    return str_copy(str_of(k->key), o->key, sizeof o->key) ? 0 : -EOVERFLOW;
-}
-
-static int take_kept(void *data, const struct store_kept *k)
-{
-    char **out = data;
-    *out = layers_of(k->value);
-    return 0;
-}
-
-static void make_room(struct builds *all)
-{
-    struct oldest o = { 0 };
-    if (store_kept_each(all->spec.store, KIND, find_oldest, &o) == 0 &&
-        o.count > LIMIT_IMAGES_KNOWN && store_kept_remove(all->spec.store, KIND, o.key) == 0)
-        fleet_layer_release(all->spec.fleet, o.layers);
-    free(o.layers);
-}
-
-static void keep(struct build *b, const char *layers)
-{
-    struct builds *all = b->all;
-    const char *key = b->image->digest;
-    int64_t now = clock_wall_us();
-    CLEANUP(freep) char *before = NULL;
-    json_t *v = json_pack("{s:s}", "layers", layers);
-    CLEANUP(freep) char *value = v ? json_dumps(v, JSON_COMPACT) : NULL;
-    json_decref(v);
-    if (!value || !fleet_layers_hold(all->spec.fleet, layers))
-        return;
-    const struct store_kept k = { KIND, key, value, (int64_t)b->layer_bytes, now };
-    int r = store_kept_get(all->spec.store, KIND, key, now, take_kept, &before);
-    if (r >= 0)
-        r = store_kept_put(all->spec.store, &k);
-    fleet_layer_release(all->spec.fleet, r < 0 ? layers : before);
-    make_room(all);
 }
 
 /* -- the base -- */
@@ -168,7 +88,8 @@ static void on_captured(struct build *b)
 {
     char layer[SANDBOX_LAYER_SIZE];
     memcpy(layer, b->bench.layer, sizeof layer);
-    keep(b, layer);
+    build_keep(b->all, &kept_images, b->image->digest, json_pack("{s:s}", "layers", layer),
+               b->layer_bytes);
     found(b, layer);
 }
 
@@ -261,12 +182,11 @@ static void on_pulled(struct loop_task *t)
                    i->why[0] ? i->why : "it cannot be used");
         return;
     }
-    int r =
-        store_kept_get(b->all->spec.store, KIND, i->digest, clock_wall_us(), take_kept, &layers);
+    int r = build_kept_layers(b->all, &kept_images, i->digest, &layers);
     if (i->count) {
         build_say(b, LOG_OF_INFO, "[base] unpacking image %.19s, %u layers", i->digest, i->count);
         build_open(b, next_layer);
-    } else if (r == 1 && layers) {
+    } else if (r == 1) {
         build_say(b, LOG_OF_INFO, "CACHED [base] image %.19s", i->digest);
         found(b, layers);
     } else {
@@ -328,12 +248,18 @@ static void on_closed(struct link *k)
     build_fail(b, "failed to pull image '" STR_FMT "': the puller ended", STR_ARG(b->recipe.image));
 }
 
+static int collect_known(void *data, const struct store_kept *k)
+{
+    (void)buf_printf(data, "%s%s", buf_used(data) ? "," : "", k->key);
+    return 0;
+}
+
 static void put_start(struct build *b, const struct recipe_image *image, struct buf *out)
 {
     struct buf known;
     buf_init(&known, LIMIT_IPC_MESSAGE_SIZE / 2);
     if (!b->recipe.is_forced)
-        (void)store_kept_each(b->all->spec.store, KIND, collect_known, &known);
+        (void)store_kept_each(b->all->spec.store, kept_images.name, collect_known, &known);
     msg_begin(out, PULL_START, 0, 1, 0);
     msg_str(out, PK_HOST, str_of(image->host));
     msg_str(out, PK_PATH, str_of(image->path));

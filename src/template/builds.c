@@ -366,9 +366,7 @@ static int start(struct op *op, struct builds *all)
     int r = uploads_open(op, &all->uploads, all->spec.state, all->spec.store);
     if (r < 0)
         return r;
-    r = build_cache_load(all);
-    if (r == 0)
-        r = build_image_load(all);
+    r = build_kept_load(all);
     if (r < 0)
         return op_fail(op, FAULT_HOST, -r, "the results of builds cannot be read");
     struct ending broken = { 0 };
