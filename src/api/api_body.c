@@ -97,3 +97,14 @@ int api_query_limit(struct op *op, struct str value, uint32_t *out)
     *out = n > LIMIT_LIST_PAGE ? LIMIT_LIST_PAGE : (uint32_t)n;
     return 0;
 }
+
+json_t *api_strings(const char *list)
+{
+    json_t *out = json_array();
+    struct str rest = str_of(list), one;
+    while (rest.n) {
+        (void)str_cut(rest, ',', &one, &rest);
+        (void)json_array_append_new(out, json_stringn(one.p, one.n));
+    }
+    return out;
+}

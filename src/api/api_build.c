@@ -70,17 +70,6 @@ static int read_request(struct op *op, const json_t *body, struct build_request 
     return r < 0 ? r : check_memory(op, q->memory_mb);
 }
 
-static json_t *strings_of(const char *list)
-{
-    json_t *out = json_array();
-    struct str rest = str_of(list), one;
-    while (rest.n) {
-        (void)str_cut(rest, ',', &one, &rest);
-        (void)json_array_append_new(out, json_stringn(one.p, one.n));
-    }
-    return out;
-}
-
 static int see_public(void *data, const struct store_template *t)
 {
     *(bool *)data = t->is_public;
@@ -118,7 +107,7 @@ static void request(struct api_call *c, const json_t *body)
                json_pack("{s:s, s:s, s:b, s:[o], s:o, s:[s], s:i, s:i, s:i, s:i}", "templateID",
                          made.template_id, "buildID", made.build_id, "public", is_public, "names",
                          json_sprintf(TEMPLATE_SPACE "/%s", made.name), "tags",
-                         strings_of(made.tags), "aliases", made.name, "cpuCount", (int)q.cpus,
+                         api_strings(made.tags), "aliases", made.name, "cpuCount", (int)q.cpus,
                          "memoryMB", (int)q.memory_mb, "buildCount", 0, "spawnCount", 0));
 }
 
@@ -268,7 +257,8 @@ static bool find_build(struct api_call *c, struct seen_job *s)
     return false;
 }
 
-void api_build_status(struct api_call *c)
+/* `head`, the log, and a closing brace. NULL head: that of the status. */
+static void reply_log(struct api_call *c, const char *head)
 {
     struct buf *b = &c->api->out;
     struct page p = { .limit = LIMIT_LIST_PAGE, .b = b };
@@ -279,6 +269,10 @@ void api_build_status(struct api_call *c)
     }
     if (!find_build(c, &s))
         return;
+    if (head) {
+        buf_reset(b);
+        (void)buf_append(b, str_of(head));
+    }
     int r = put_lines(c, &p, s.id);
     (void)buf_byte(b, '}');
     if (r < 0 || b->failed) {
@@ -289,23 +283,9 @@ void api_build_status(struct api_call *c)
     api_reply(c, 200, NULL, buf_str(b));
 }
 
-void api_build_logs(struct api_call *c)
-{
-    struct buf *b = &c->api->out;
-    struct page p = { .limit = LIMIT_LIST_PAGE, .b = b };
-    struct seen_job s = { .call = c, .b = b };
-    if (read_query(c, &p) < 0) {
-        api_reply_fault(c);
-        return;
-    }
-    if (!find_build(c, &s))
-        return;
-    buf_reset(b);
-    (void)buf_append(b, STR("{\"logs\":"));
-    (void)put_lines(c, &p, s.id);
-    (void)buf_byte(b, '}');
-    api_reply(c, 200, NULL, buf_str(b));
-}
+void api_build_status(struct api_call *c) { reply_log(c, NULL); }
+
+void api_build_logs(struct api_call *c) { reply_log(c, "{\"logs\":"); }
 
 /* -- files -- */
 

@@ -94,6 +94,9 @@ int api_field_timeout(struct op *op, const json_t *o, bool zero, int64_t *out);
 /* A `limit` of a query: 1 to LIMIT_LIST_PAGE, more is as much. 0 or -EINVAL with the sentence. */
 int api_query_limit(struct op *op, struct str value, uint32_t *out);
 
+/* "a,b" as an array; new. */
+json_t *api_strings(const char *list);
+
 /* -- operations that wait -- */
 
 /* Registers c->wait for an operation that `fn` finishes. */

@@ -351,36 +351,34 @@ static int find_build(struct api_call *c, const struct template_ref *ref, const 
                             "Template '%s' with tag '%s' not found", ref->name, tag);
 }
 
-static json_t *array_of(const char *list)
+/* What both take: the template under `key` and the tags, joined
+ * with commas. */
+#define TAGS_SIZE 4096
+static int read_tags(struct api_call *c, const json_t *body, const char *key,
+                     struct template_ref *ref, char list[TAGS_SIZE])
 {
-    json_t *out = json_array();
-    struct str rest = str_of(list), one;
-    while (rest.n) {
-        (void)str_cut(rest, ',', &one, &rest);
-        (void)json_array_append_new(out, json_stringn(one.p, one.n));
-    }
-    return out;
-}
-
-static void tag_put(struct api_call *c, const json_t *body)
-{
-    struct fleet *f = c->api->spec.fleet;
-    struct template_ref ref;
-    struct str target;
+    struct str name;
     json_t *tags = NULL;
-    char id[TEMPLATE_NAME_SIZE], build[64], list[4096];
-    bool is_builtin = false;
-    int r = api_field_str(&c->op, body, "target", &target);
+    list[0] = '\0';
+    int r = api_field_str(&c->op, body, key, &name);
     if (r == 0)
-        r = api_invalid(&c->op, "target is missing");
+        r = api_invalid(&c->op, "%s is missing", key);
     if (r >= 0)
         r = api_field_strings(&c->op, body, "tags", 32, &tags);
     if (r >= 0 && !json_array_size(tags))
         r = op_fail(&c->op, FAULT_INVALID, EINVAL, "At least one tag is required");
     if (r >= 0)
         r = builds_parse_tags(&c->op, tags, STR_NONE, list);
-    if (r >= 0)
-        r = read_ref(c, target, &ref);
+    return r < 0 ? r : read_ref(c, name, ref);
+}
+
+static void tag_put(struct api_call *c, const json_t *body)
+{
+    struct fleet *f = c->api->spec.fleet;
+    struct template_ref ref;
+    char id[TEMPLATE_NAME_SIZE], build[64], list[TAGS_SIZE];
+    bool is_builtin = false;
+    int r = read_tags(c, body, "target", &ref, list);
     if (r >= 0)
         r = find_id(c, &ref, false, id, &is_builtin);
     if (r >= 0)
@@ -396,7 +394,8 @@ static void tag_put(struct api_call *c, const json_t *body)
     if (r < 0)
         api_reply_fault(c);
     else
-        reply_rows(c, 201, NULL, json_pack("{s:s, s:o}", "buildID", build, "tags", array_of(list)));
+        reply_rows(c, 201, NULL,
+                   json_pack("{s:s, s:o}", "buildID", build, "tags", api_strings(list)));
 }
 
 void api_tag_put(struct api_call *c) { api_take_body(c, false, tag_put); }
@@ -417,21 +416,9 @@ static int remove_tags(struct api_call *c, const char *id, const char *list)
 static void tag_delete(struct api_call *c, const json_t *body)
 {
     struct template_ref ref;
-    struct str name;
-    json_t *tags = NULL;
-    char id[TEMPLATE_NAME_SIZE], list[4096];
+    char id[TEMPLATE_NAME_SIZE], list[TAGS_SIZE];
     bool is_builtin = false;
-    int r = api_field_str(&c->op, body, "name", &name);
-    if (r == 0)
-        r = api_invalid(&c->op, "name is missing");
-    if (r >= 0)
-        r = api_field_strings(&c->op, body, "tags", 32, &tags);
-    if (r >= 0 && !json_array_size(tags))
-        r = op_fail(&c->op, FAULT_INVALID, EINVAL, "At least one tag is required");
-    if (r >= 0)
-        r = builds_parse_tags(&c->op, tags, STR_NONE, list);
-    if (r >= 0)
-        r = read_ref(c, name, &ref);
+    int r = read_tags(c, body, "name", &ref, list);
     if (r == 0 && ref.tag[0])
         r = op_fail(&c->op, FAULT_INVALID, EINVAL, "Invalid name: it must not have a tag");
     for (struct str rest = str_of(list), one; r == 0 && rest.n;) {
