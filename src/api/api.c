@@ -1,7 +1,5 @@
 #include "api/api.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +18,12 @@ enum { ARENA_SIZE = 256 * 1024, PREFLIGHT_SIZE = 1024 };
     "Access-Control-Expose-Headers: Location, Cache-Control, X-Content-Type-Options, "             \
     "X-Next-Token, X-Total-Running, Retry-After, X-E2B-Trace-ID\r\n"
 
-enum access { OPEN, KEY };
+enum access {
+    OPEN,
+    KEY,
+    ROOT,  /* the server's own key */
+    LOGIN, /* an access token of a command line; api_login.c looks at it */
+};
 
 struct route {
     struct str method, path;
@@ -59,19 +62,39 @@ void api_call_gone(struct api_call *c)
 
 static void on_gone(struct http_call *h) { api_call_gone(h->data); }
 
-void api_reply(struct api_call *c, int status, const char *fields, struct str json)
+void api_reply_typed(struct api_call *c, int status, const char *type, const char *fields,
+                     struct str body)
 {
-    char lines[512];
-    api_idempotency_end(c, status, json);
+    char lines[1536];
     if (c->http) {
         (void)snprintf(lines, sizeof lines, "X-E2B-Trace-ID: %s\r\n%s", c->trace,
                        fields ? fields : "");
-        http_reply(c->http, status, json.p ? "application/json; charset=utf-8" : NULL, lines, json);
+        http_reply(c->http, status, type, lines, body);
     }
     if (status >= 500 && status != 501)
         log_warn("%s " STR_FMT " " STR_FMT " %d %s", c->trace, STR_ARG(c->method), STR_ARG(c->path),
                  status, c->op.fault.text);
     call_free(c);
+}
+
+void api_reply(struct api_call *c, int status, const char *fields, struct str json)
+{
+    api_idempotency_end(c, status, json);
+    api_reply_typed(c, status, json.p ? "application/json; charset=utf-8" : NULL, fields, json);
+}
+
+void api_reply_json(struct api_call *c, int status, const char *fields, json_t *v)
+{
+    struct buf *b = &c->api->out;
+    buf_reset(b);
+    bool good = v && json_put(b, v);
+    json_decref(v);
+    if (good) {
+        api_reply(c, status, fields, buf_str(b));
+        return;
+    }
+    (void)op_fail(&c->op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
+    api_reply_fault(c);
 }
 
 void api_reply_empty(struct api_call *c) { api_reply(c, 204, NULL, STR_NONE); }
@@ -120,6 +143,19 @@ static void on_collected(struct http_call *h, struct str text)
         return;
     }
     c->on_body(c, c->body);
+}
+
+static void on_text(struct http_call *h, struct str text)
+{
+    struct api_call *c = h->data;
+    c->on_text(c, text);
+}
+
+void api_take_text(struct api_call *c, void (*fn)(struct api_call *c, struct str text))
+{
+    enum { MOST = 8192 };
+    c->on_text = fn;
+    http_call_collect(c->http, MOST, on_text, on_gone);
 }
 
 void api_take_body_of(struct api_call *c, size_t most, bool optional,
@@ -221,22 +257,31 @@ static const struct route *find_route(struct api_call *c)
 }
 
 /* X-API-KEY decides; a Bearer token beside it is not looked at (delta.md 6). */
-static bool has_key(struct api_call *c)
+static bool has_key(struct api_call *c, bool is_root)
 {
-    struct str key = http_field(&c->http->head, "X-API-KEY");
-    unsigned char hash[32];
-    unsigned int n = sizeof hash;
-    if (!key.p) {
+    struct str text = http_field(&c->http->head, "X-API-KEY");
+    if (!text.p) {
         (void)op_fail(&c->op, FAULT_UNAUTHENTICATED, EACCES,
                       "no API key: send it in the X-API-KEY header");
         return false;
     }
-    if (!EVP_Digest(key.p, key.n, hash, &n, EVP_sha256(), NULL) ||
-        CRYPTO_memcmp(hash, c->api->key_hash, sizeof hash) != 0) {
+    struct api_key *key = api_keys_find(&c->api->keys, text);
+    if (!key || key->is_login) {
         (void)op_fail(&c->op, FAULT_UNAUTHENTICATED, EACCES, "Invalid API key");
         return false;
     }
+    if (is_root && !key->is_root) {
+        (void)op_fail(&c->op, FAULT_FORBIDDEN, EPERM,
+                      "only the server's own key (keys/api.key of its state) may do this");
+        return false;
+    }
+    api_keys_used(&c->api->keys, key);
     return true;
+}
+
+static bool may_pass(struct api_call *c, enum access access)
+{
+    return access == OPEN || access == LOGIN || has_key(c, access == ROOT);
 }
 
 /* A part of the API that is known but not built: told apart from a sandbox that is not there, which
@@ -293,7 +338,7 @@ static void on_call(struct http_call *h, void *data)
         return;
     }
     const struct route *r = find_route(c);
-    if (r && (r->access == OPEN || has_key(c)))
+    if (r && may_pass(c, r->access))
         r->fn(c);
     else
         api_reply_fault(c);
@@ -302,23 +347,26 @@ static void on_call(struct http_call *h, void *data)
 struct api *api_new(const struct api_spec *spec)
 {
     struct api *a = calloc(1, sizeof *a);
-    unsigned int n = sizeof a->key_hash;
+    unsigned char team[32];
     if (!a)
         return NULL;
     a->spec = *spec;
     list_init(&a->calls);
     buf_init(&a->out, 0);
     rand_bytes(&a->trace_base, sizeof a->trace_base);
+    int r = api_keys_init(&a->keys, spec->store, spec->key);
     a->server = http_server_new(&(struct http_server_spec){ .loop = spec->loop,
                                                             .on_call = on_call,
                                                             .data = a,
                                                             .conns_max = LIMIT_HTTP_CONNS,
                                                             .fields = CORS_FIELDS });
-    if (!a->server || !EVP_Digest(spec->key.p, spec->key.n, a->key_hash, &n, EVP_sha256(), NULL)) {
+    if (r < 0 || !a->server || store_secret(spec->store, "login", a->login_secret) < 0 ||
+        store_secret(spec->store, "team", team) < 0) {
         api_free(a);
-        errno = ENOMEM;
+        errno = EIO;
         return NULL;
     }
+    rand_uuid_of(team, a->team);
     return a;
 }
 
@@ -330,6 +378,7 @@ void api_free(struct api *a)
         http_server_free(a->server);
     LIST_EACH_SAFE(it, &a->calls) /* what was begun goes on, unheard */
         call_free(LIST_OF(it, struct api_call, node));
+    api_keys_deinit(&a->keys);
     buf_deinit(&a->out);
     free(a);
 }

@@ -1,5 +1,9 @@
 /* Fields of JSON bodies: type, bounds and one sentence per mistake that names the field. */
+#include <stdio.h>
+#include <string.h>
+
 #include "api/api_internal.h"
+#include "base/clock.h"
 #include "wire/json.h"
 
 static int wrong(struct op *op, const char *key, const char *type)
@@ -107,4 +111,34 @@ json_t *api_strings(const char *list)
         (void)json_array_append_new(out, json_stringn(one.p, one.n));
     }
     return out;
+}
+
+json_t *api_time(int64_t us)
+{
+    char text[CLOCK_RFC3339_SIZE];
+    if (!us)
+        return json_null();
+    clock_format(us, text);
+    return json_string(text);
+}
+
+int api_own_url(struct api_call *c, struct str *out)
+{
+    struct str host = http_field(&c->http->head, "Host"),
+               proto = http_field(&c->http->head, "X-Forwarded-Proto");
+    static const char of_hosts[] = "abcdefghijklmnopqrstuvwxyz"
+                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
+    for (size_t i = 0; i < host.n; i++)
+        if (!memchr(of_hosts, host.p[i], sizeof of_hosts - 1))
+            host.n = 0;
+    if (!host.n || host.n > 255)
+        return op_fail(&c->op, FAULT_INVALID, EINVAL, "the Host header names no host");
+    size_t size = sizeof "https://" + host.n;
+    char *text = arena_alloc(&c->arena, size);
+    if (!text)
+        return op_fail(&c->op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
+    int n = snprintf(text, size, "http%s://" STR_FMT, str_eq(proto, STR("https")) ? "s" : "",
+                     STR_ARG(host));
+    *out = str_make(text, (size_t)n);
+    return 0;
 }

@@ -76,20 +76,6 @@ static int see_public(void *data, const struct store_template *t)
     return 0;
 }
 
-static void reply_json(struct api_call *c, int status, json_t *v)
-{
-    struct buf *b = &c->api->out;
-    buf_reset(b);
-    if (!v || !json_put(b, v)) {
-        json_decref(v);
-        (void)op_fail(&c->op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
-        api_reply_fault(c);
-        return;
-    }
-    json_decref(v);
-    api_reply(c, status, NULL, buf_str(b));
-}
-
 static void request(struct api_call *c, const json_t *body)
 {
     struct build_request q;
@@ -103,12 +89,12 @@ static void request(struct api_call *c, const json_t *body)
         return;
     }
     (void)store_template_get(c->api->spec.store, made.template_id, see_public, &is_public);
-    reply_json(c, 202,
-               json_pack("{s:s, s:s, s:b, s:[o], s:o, s:[s], s:i, s:i, s:i, s:i}", "templateID",
-                         made.template_id, "buildID", made.build_id, "public", is_public, "names",
-                         json_sprintf(TEMPLATE_SPACE "/%s", made.name), "tags",
-                         api_strings(made.tags), "aliases", made.name, "cpuCount", (int)q.cpus,
-                         "memoryMB", (int)q.memory_mb, "buildCount", 0, "spawnCount", 0));
+    api_reply_json(c, 202, NULL,
+                   json_pack("{s:s, s:s, s:b, s:[o], s:o, s:[s], s:i, s:i, s:i, s:i}", "templateID",
+                             made.template_id, "buildID", made.build_id, "public", is_public,
+                             "names", json_sprintf(TEMPLATE_SPACE "/%s", made.name), "tags",
+                             api_strings(made.tags), "aliases", made.name, "cpuCount", (int)q.cpus,
+                             "memoryMB", (int)q.memory_mb, "buildCount", 0, "spawnCount", 0));
 }
 
 void api_build_request(struct api_call *c) { api_take_body(c, false, request); }
@@ -305,8 +291,7 @@ static bool knows_template(struct api_call *c)
 void api_build_file(struct api_call *c)
 {
     struct uploads *u = builds_uploads(c->api->spec.builds);
-    struct str host = http_field(&c->http->head, "Host"),
-               proto = http_field(&c->http->head, "X-Forwarded-Proto");
+    struct str url;
     int64_t expires = clock_wall_us() / 1000000 + LIMIT_BUILD_UPLOAD_S;
     char token[UPLOAD_TOKEN_SIZE], hash[UPLOAD_HASH_SIZE];
     if (!uploads_is_hash(c->sub) || !str_copy(c->sub, hash, sizeof hash)) {
@@ -314,17 +299,16 @@ void api_build_file(struct api_call *c)
         api_reply_fault(c);
         return;
     }
-    if (!knows_template(c)) {
+    if (!knows_template(c) || api_own_url(c, &url) < 0) {
         api_reply_fault(c);
         return;
     }
     uploads_token(u, c->sub, expires, token);
-    reply_json(c, 201,
-               json_pack("{s:b, s:o}", "present", uploads_has(u, hash), "url",
-                         json_sprintf("%s://" STR_FMT "/templates/" STR_FMT
-                                      "/files/%s?expires=%lld&token=%s",
-                                      str_eq(proto, STR("https")) ? "https" : "http", STR_ARG(host),
-                                      STR_ARG(c->id), hash, (long long)expires, token)));
+    api_reply_json(
+        c, 201, NULL,
+        json_pack("{s:b, s:o}", "present", uploads_has(u, hash), "url",
+                  json_sprintf(STR_FMT "/templates/" STR_FMT "/files/%s?expires=%lld&token=%s",
+                               STR_ARG(url), STR_ARG(c->id), hash, (long long)expires, token)));
 }
 
 struct put {

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "api/api.h"
+#include "api/api_keys.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "gen/limits.h"
@@ -16,8 +17,10 @@
 struct api {
     struct api_spec spec;
     struct http_server *server;
-    unsigned char key_hash[32];
-    int64_t keys_swept_ms; /* when old Idempotency-Keys were last forgotten */
+    struct api_keys keys;
+    unsigned char login_secret[32]; /* signs access tokens of command lines */
+    char team[37];                  /* the id of the one team there is */
+    int64_t keys_swept_ms;          /* when old Idempotency-Keys were last forgotten */
     uint64_t trace_base, trace_count;
     struct buf out;    /* scratch for rendering a reply */
     struct list calls; /* api_call */
@@ -39,6 +42,7 @@ struct api_call {
     struct op op;
     json_t *body; /* NULL: no body */
     void (*on_body)(struct api_call *c, const json_t *body);
+    void (*on_text)(struct api_call *c, struct str text);
     bool is_body_optional;
     struct sandbox_wait wait;
     void (*again)(struct api_call *c); /* when the operation in the way has ended */
@@ -56,6 +60,11 @@ struct api_call {
 /* `fields` NULL or more header lines "Name: value\r\n". */
 void api_reply(struct api_call *c, int status, const char *fields, struct str json);
 void api_reply_empty(struct api_call *c); /* 204 */
+/* `v` (taken; NULL: memory was out). */
+void api_reply_json(struct api_call *c, int status, const char *fields, json_t *v);
+/* Of another type than JSON. */
+void api_reply_typed(struct api_call *c, int status, const char *type, const char *fields,
+                     struct str body);
 void api_reply_fault(struct api_call *c); /* what c->op says */
 /* The Sandbox object of create and connect. */
 void api_reply_sandbox(struct api_call *c, int status, struct sandbox *s);
@@ -73,6 +82,8 @@ void api_take_body(struct api_call *c, bool optional,
 /* The same for a body that may be longer than others. */
 void api_take_body_of(struct api_call *c, size_t most, bool optional,
                       void (*fn)(struct api_call *c, const json_t *body));
+/* Reads a small body as it is, a form for instance; `fn` gets it. */
+void api_take_text(struct api_call *c, void (*fn)(struct api_call *c, struct str text));
 /* The client is gone: for handlers that read the body themselves. What was begun goes on; a call
  * that waits for nothing ends here. */
 void api_call_gone(struct api_call *c);
@@ -96,6 +107,10 @@ int api_query_limit(struct op *op, struct str value, uint32_t *out);
 
 /* "a,b" as an array; new. */
 json_t *api_strings(const char *list);
+/* A time as text; null for 0. New. */
+json_t *api_time(int64_t us);
+/* "http://HOST" as this request named the server, in the arena. 0 or -EINVAL with the sentence. */
+int api_own_url(struct api_call *c, struct str *out);
 
 /* -- operations that wait -- */
 

@@ -9,27 +9,6 @@
 
 #define NO_BUILD "00000000-0000-0000-0000-000000000000"
 
-static void reply_rows(struct api_call *c, int status, const char *fields, json_t *v)
-{
-    struct buf *b = &c->api->out;
-    buf_reset(b);
-    bool good = v && json_put(b, v);
-    json_decref(v);
-    if (!good) {
-        (void)op_fail(&c->op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
-        api_reply_fault(c);
-        return;
-    }
-    api_reply(c, status, fields, buf_str(b));
-}
-
-static json_t *time_of(int64_t us)
-{
-    char text[CLOCK_RFC3339_SIZE];
-    clock_format(us, text);
-    return json_string(text);
-}
-
 static json_t *names_of(const char *name)
 {
     return name ? json_pack("[o]", json_sprintf(TEMPLATE_SPACE "/%s", name)) : json_array();
@@ -64,8 +43,8 @@ static int put_row(void *data, const struct store_template *t)
         "templateID", t->id, "buildID", t->build_id ? t->build_id : NO_BUILD, "cpuCount",
         (json_int_t)t->cpus, "memoryMB", (json_int_t)t->memory_mb, "diskSizeMB",
         (json_int_t)(l->call->api->spec.disk_bytes >> 20), "public", t->is_public, "aliases",
-        aliases_of(t->name), "names", names_of(t->name), "createdAt", time_of(t->created_us),
-        "updatedAt", time_of(t->updated_us), "createdBy", "lastSpawnedAt", "spawnCount", 0,
+        aliases_of(t->name), "names", names_of(t->name), "createdAt", api_time(t->created_us),
+        "updatedAt", api_time(t->updated_us), "createdBy", "lastSpawnedAt", "spawnCount", 0,
         "buildCount", (json_int_t)t->build_count, "envdVersion", API_ENVD_VERSION, "buildStatus",
         shown(t->build_state));
     l->last_us = t->created_us;
@@ -118,11 +97,27 @@ static void reply_page(struct api_call *c, struct rows *l)
             (void)json_array_remove(l->out, 0);
             (void)json_array_insert_new(l->out, i - 1, v);
         }
-    reply_rows(c, 200, fields, l->out);
+    api_reply_json(c, 200, fields, l->out);
+}
+
+/* The team that a command line was told, when it says one. */
+static int check_team(struct api_call *c)
+{
+    struct str team;
+    int r = uri_query_get(&c->arena, c->query, "teamID", &team);
+    if (r < 0)
+        return api_invalid(&c->op, "the query is not well encoded");
+    return r == 0 || !team.n || str_eq(team, str_of(c->api->team))
+               ? 0
+               : op_fail(&c->op, FAULT_INVALID, EINVAL, "Team ID param mismatch with the API key");
 }
 
 void api_template_list_v1(struct api_call *c)
 {
+    if (check_team(c) < 0) {
+        api_reply_fault(c);
+        return;
+    }
     struct rows l = { .call = c, .out = json_array(), .limit = LIMIT_TEMPLATES_LISTED };
     reply_page(c, &l);
 }
@@ -131,7 +126,7 @@ void api_template_list_v2(struct api_call *c)
 {
     struct rows l = { .call = c, .out = json_array(), .limit = LIMIT_LIST_PAGE };
     c->version = 2;
-    if (read_query(c, &l) < 0) {
+    if (check_team(c) < 0 || read_query(c, &l) < 0) {
         json_decref(l.out);
         api_reply_fault(c);
         return;
@@ -149,11 +144,11 @@ static int put_build(void *data, const struct store_job *j)
         return 1;
     json_t *v = json_pack(
         "{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:s}", "buildID", j->id, "status", shown(j->state),
-        "createdAt", time_of(j->created_us), "updatedAt", time_of(j->updated_us), "cpuCount",
+        "createdAt", api_time(j->created_us), "updatedAt", api_time(j->updated_us), "cpuCount",
         (json_int_t)j->cpus, "memoryMB", (json_int_t)j->memory_mb, "diskSizeMB",
         (json_int_t)(l->call->api->spec.disk_bytes >> 20), "envdVersion", API_ENVD_VERSION);
     if (v && j->finished_us)
-        (void)json_object_set_new(v, "finishedAt", time_of(j->finished_us));
+        (void)json_object_set_new(v, "finishedAt", api_time(j->finished_us));
     l->last_us = j->created_us;
     (void)str_copy(str_of(j->id), l->last_id, sizeof l->last_id);
     return json_array_append_new(l->out, v) < 0 ? -ENOMEM : 0;
@@ -166,7 +161,7 @@ static int put_template(void *data, const struct store_template *t)
         return 0;
     *out = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:n, s:i}", "templateID", t->id, "public",
                      t->is_public, "aliases", aliases_of(t->name), "names", names_of(t->name),
-                     "createdAt", time_of(t->created_us), "updatedAt", time_of(t->updated_us),
+                     "createdAt", api_time(t->created_us), "updatedAt", api_time(t->updated_us),
                      "lastSpawnedAt", "spawnCount", 0);
     return 0;
 }
@@ -195,7 +190,7 @@ void api_template_get(struct api_call *c)
         (void)snprintf(fields, sizeof fields, "X-Next-Token: t%lld.%s\r\n", (long long)l.last_us,
                        l.last_id);
     (void)json_object_set_new(v, "builds", l.out);
-    reply_rows(c, 200, fields, v);
+    api_reply_json(c, 200, fields, v);
 }
 
 /* A reference of ours, or answered by the sentence in c->op. */
@@ -255,8 +250,8 @@ void api_template_alias(struct api_call *c)
     if (r < 0)
         api_reply_fault(c);
     else
-        reply_rows(c, 200, NULL,
-                   json_pack("{s:s, s:b}", "templateID", id, "public", seen.is_public));
+        api_reply_json(c, 200, NULL,
+                       json_pack("{s:s, s:b}", "templateID", id, "public", seen.is_public));
 }
 
 struct patched {
@@ -293,7 +288,7 @@ static void patch(struct api_call *c, const json_t *body)
         json_decref(p.names);
         api_reply(c, 200, NULL, STR("null"));
     } else {
-        reply_rows(c, 200, NULL, json_pack("{s:o}", "names", p.names ? p.names : json_array()));
+        api_reply_json(c, 200, NULL, json_pack("{s:o}", "names", p.names ? p.names : json_array()));
     }
 }
 
@@ -309,7 +304,7 @@ void api_template_patch_v2(struct api_call *c)
 static int put_tag(void *data, const struct store_build *b)
 {
     return json_array_append_new(data, json_pack("{s:s, s:s, s:o}", "tag", b->tag, "buildID", b->id,
-                                                 "createdAt", time_of(b->created_us))) < 0
+                                                 "createdAt", api_time(b->created_us))) < 0
                ? -ENOMEM
                : 0;
 }
@@ -330,7 +325,7 @@ void api_template_tags(struct api_call *c)
         api_reply_fault(c);
         return;
     }
-    reply_rows(c, 200, NULL, out);
+    api_reply_json(c, 200, NULL, out);
 }
 
 static int copy_id(void *data, const struct store_build *b)
@@ -394,8 +389,8 @@ static void tag_put(struct api_call *c, const json_t *body)
     if (r < 0)
         api_reply_fault(c);
     else
-        reply_rows(c, 201, NULL,
-                   json_pack("{s:s, s:o}", "buildID", build, "tags", api_strings(list)));
+        api_reply_json(c, 201, NULL,
+                       json_pack("{s:s, s:o}", "buildID", build, "tags", api_strings(list)));
 }
 
 void api_tag_put(struct api_call *c) { api_take_body(c, false, tag_put); }

@@ -32,10 +32,10 @@ void rand_id(char *out, size_t n)
     out[n] = '\0';
 }
 
-void rand_uuid(char out[RAND_UUID_SIZE])
+void rand_uuid_of(const unsigned char bytes[16], char out[RAND_UUID_SIZE])
 {
     unsigned char u[16];
-    rand_bytes(u, sizeof u);
+    memcpy(u, bytes, sizeof u);
     u[6] = (unsigned char)((u[6] & 0x0f) | 0x40); /* version 4 */
     u[8] = (unsigned char)((u[8] & 0x3f) | 0x80); /* variant 10 */
     for (int i = 0; i < 16; i++) {
@@ -45,4 +45,11 @@ void rand_uuid(char out[RAND_UUID_SIZE])
         *out++ = "0123456789abcdef"[u[i] & 15];
     }
     *out = '\0';
+}
+
+void rand_uuid(char out[RAND_UUID_SIZE])
+{
+    unsigned char u[16];
+    rand_bytes(u, sizeof u);
+    rand_uuid_of(u, out);
 }

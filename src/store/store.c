@@ -42,6 +42,9 @@ static const char *const migrations[] = {
     "CREATE TABLE kept(kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
     "  bytes INTEGER NOT NULL, used_us INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;"
     "CREATE INDEX kept_used ON kept(kind, used_us);",
+    "CREATE TABLE api_key(id TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL,"
+    "  hash BLOB NOT NULL UNIQUE, mask TEXT NOT NULL, is_login INTEGER NOT NULL,"
+    "  created_us INTEGER NOT NULL, used_us INTEGER NOT NULL) WITHOUT ROWID;",
 };
 enum { VERSION = sizeof migrations / sizeof *migrations };
 
@@ -131,6 +134,16 @@ static const char *const statements[SQL_COUNT] = {
                      " ON CONFLICT(kind, key) DO UPDATE SET value = ?3, bytes = ?4, used_us = ?5",
     [SQL_KEPT_REMOVE] = "DELETE FROM kept WHERE kind = ?1 AND key = ?2",
     [SQL_KEPT_EACH] = "SELECT key, value, bytes FROM kept WHERE kind = ?1 ORDER BY used_us",
+    [SQL_KEY_ADD] =
+        "INSERT INTO api_key(id, parent, name, hash, mask, is_login, created_us, used_us)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [SQL_KEY_RENAME] = "UPDATE api_key SET name = ?2 WHERE id = ?1",
+    [SQL_KEY_USED] = "UPDATE api_key SET used_us = ?2 WHERE id = ?1",
+    [SQL_KEY_REMOVE] = "DELETE FROM api_key WHERE id = ?1 OR parent = ?1 OR parent IN"
+                       " (SELECT id FROM api_key WHERE parent = ?1)",
+    [SQL_KEY_EACH] =
+        "SELECT id, parent, name, hash, mask, is_login, created_us, used_us FROM api_key"
+        " ORDER BY created_us, id",
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",

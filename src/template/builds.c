@@ -214,20 +214,6 @@ static int claim_name(struct builds *all, struct op *op, const char *name, char 
     return 0;
 }
 
-static void make_uuid(char out[37])
-{
-    unsigned char r[16];
-    rand_bytes(r, sizeof r);
-    r[6] = (unsigned char)(0x40 | (r[6] & 15)); /* RFC 9562: version 4, variant 10 */
-    r[8] = (unsigned char)(0x80 | (r[8] & 63));
-    for (int i = 0, at = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            out[at++] = '-';
-        (void)snprintf(out + at, 3, "%02x", r[i]);
-        at += 2;
-    }
-}
-
 int builds_request(struct builds *all, struct op *op, const struct build_request *q,
                    struct build_made *out)
 {
@@ -248,7 +234,7 @@ int builds_request(struct builds *all, struct op *op, const struct build_request
     if (r < 0)
         return r;
     memcpy(out->name, ref.name, sizeof out->name);
-    make_uuid(out->build_id);
+    rand_uuid(out->build_id);
     const struct store_job j = { .id = out->build_id,
                                  .template_id = out->template_id,
                                  .name = out->name,

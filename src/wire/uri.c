@@ -1,6 +1,7 @@
 #include "wire/uri.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int nibble(char c)
 {
@@ -33,6 +34,19 @@ bool uri_decode(struct arena *a, struct str in, bool plus, struct str *out)
     }
     *out = str_make(p, n);
     return true;
+}
+
+void uri_encode(struct buf *b, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                        (c >= '0' && c <= '9') || (c != '\0' && strchr("-._~", c));
+        if (is_plain)
+            (void)buf_byte(b, (char)c);
+        else
+            (void)buf_printf(b, "%%%02X", c);
+    }
 }
 
 bool uri_query_next(struct str *rest, struct str *name, struct str *value)

@@ -6,7 +6,8 @@ import crypto from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { execFile } from 'node:child_process'
+import { stripVTControlCharacters } from 'node:util'
+import { execFile, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Sandbox, Template } from 'e2b'
 
@@ -107,11 +108,48 @@ test('sandbox snapshot create, list, delete', async () => {
   assert.ok(!(await good(['sandbox', 'snapshot', 'list'])).out.includes(`cli-snap-${run}`))
 })
 
-test('a wrong key, no key, and auth commands without a page', async () => {
+test('a wrong key and no key', async () => {
   const wrong = await cli(['sandbox', 'list'], { env: { E2B_API_KEY: 'e2b_' + '0'.repeat(40) } })
   assert.notEqual(wrong.code, 0)
   assert.match(wrong.all, /401|API key/i)
   assert.notEqual((await cli(['sandbox', 'list'], { env: { E2B_API_KEY: '' } })).code, 0)
-  await good(['auth', 'info'])
-  await good(['auth', 'logout'])
+})
+
+// A browser in which a person shows their key: the page's form is sent, and redirects are followed.
+const browser = `#!/usr/bin/env node
+const page = await (await fetch(process.argv[2])).text()
+const [, action] = page.match(/action="([^"]*)"/), [, next] = page.match(/name=next value="([^"]*)"/)
+const end = await fetch(new URL(action, process.argv[2]), { method: 'POST', body: new URLSearchParams({ next, key: process.env.PERSONS_KEY }) })
+;(await import('node:fs')).writeFileSync(process.env.PERSONS_PAGE, await end.text())
+`
+test('auth login, info, logout; with the login alone the rest works', async () => {
+  const dir = path.join(tmp, 'path'), key = process.env.E2B_API_KEY, shown = path.join(tmp, 'shown.html')
+  fs.mkdirSync(dir)
+  fs.writeFileSync(path.join(dir, 'xdg-open.mjs'), browser, { mode: 0o755 })
+  fs.symlinkSync('xdg-open.mjs', path.join(dir, 'xdg-open'))
+  const env = { E2B_API_KEY: '', PATH: `${dir}:${process.env.PATH}`, PERSONS_KEY: key, PERSONS_PAGE: shown }
+  assert.match((await good(['auth', 'info'], { env })).all, /Not logged in/)
+  const r = await good(['auth', 'login'], { env })
+  assert.match(r.all, /Logged in as .*root@belljar.* with selected project .*belljar/)
+  assert.match(fs.readFileSync(shown, 'utf8'), /You are logged in as <b>root@belljar/)
+  assert.match((await good(['auth', 'info'], { env })).all, /root@belljar/)
+  const id = (await good(['sandbox', 'create', 'base', '-d'], { env })).out.trim()
+  sandboxes.add(id)
+  assert.ok((await good(['sandbox', 'list'], { env })).out.includes(id))
+  await good(['template', 'list'], { env })
+  // configure asks which project, on a terminal: Enter takes the first
+  const chosen = await new Promise((resolve) => {
+    const child = spawn('script', ['-qec', `${bin} auth configure`, '/dev/null'], { env: { ...process.env, HOME: tmp, ...env }, timeout: 30_000 })
+    let all = '', asked = false
+    child.stdout.on('data', (d) => {
+      all += d
+      if (!asked && /navigate/.test(all)) asked = child.stdin.write('\r') || true
+    })
+    child.on('close', (code) => resolve({ code, all: stripVTControlCharacters(all) }))
+  })
+  assert.match(chosen.all, /Project belljar .* selected\./, chosen.all.slice(-600))
+  const { projectApiKey } = JSON.parse(fs.readFileSync(path.join(tmp, '.e2b/config.json'), 'utf8'))
+  await good(['auth', 'logout'], { env })
+  assert.notEqual((await cli(['sandbox', 'list'], { env })).code, 0)
+  assert.equal((await fetch(`${process.env.E2B_API_URL}/v2/sandboxes`, { headers: { 'X-API-KEY': projectApiKey } })).status, 401)
 })

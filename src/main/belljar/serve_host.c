@@ -239,8 +239,10 @@ static int write_env(struct op *op, const struct serve_host *h, const struct con
         return op_fail(op, FAULT_HOST, errno, "cannot write %s: %s", temp, strerror(errno));
     fprintf(f,
             "export E2B_API_KEY=%s\nexport E2B_API_URL=http://%s:%s\n"
-            "export E2B_SANDBOX_URL=http://%s:%s\nexport E2B_DOMAIN=%s\n",
-            key, c->api_address, c->api_port, c->edge_address, c->edge_port, c->domain);
+            "export E2B_SANDBOX_URL=http://%s:%s\nexport E2B_DOMAIN=%s\n"
+            "export E2B_DOCS_BASE=http://%s:%s/docs\n", /* where `e2b auth login` leads */
+            key, c->api_address, c->api_port, c->edge_address, c->edge_port, c->domain,
+            c->api_address, c->api_port);
     if (fflush(f) != 0 || rename(temp, path) < 0)
         return op_fail(op, FAULT_HOST, errno, "cannot write %s: %s", path, strerror(errno));
     return 0;
