@@ -2,24 +2,32 @@
  *
  *     #include <belljar.h>
  *
- *     struct belljar *b = belljar_open(NULL);                 // server and key: from the
- * environment struct belljar_sandbox *s = belljar_create(b, NULL); struct belljar_result r; if (s
- * && belljar_run(s, "uname -a", NULL, &r) == 0) printf("%s", r.out); else fprintf(stderr, "%s\n",
- * belljar_error(b)); belljar_result_free(&r); belljar_kill(s); belljar_sandbox_free(s);
+ *     struct belljar *b = belljar_open(NULL); // server and key: from the environment
+ *     struct belljar_sandbox *s = belljar_create(b, NULL);
+ *     struct belljar_result r = { 0 };
+ *
+ *     if (s && belljar_run(s, "uname -a", NULL, &r) == 0)
+ *         printf("%s", r.out);
+ *     else
+ *         fprintf(stderr, "%s\n", belljar_error(b));
+ *     belljar_result_free(&r);
+ *     belljar_kill(s);
+ *     belljar_sandbox_free(s);
  *     belljar_close(b);
  *
  * Compile with `cc x.c $(pkg-config --cflags --libs belljar)`. It speaks to a belljar server, and
  * to any other with the E2B API.
  *
  * Calls block. A function that returns int returns 0, or a negative errno; one that returns a
- * pointer returns NULL instead. Either way belljar_error() then has a sentence for a person, and
- * belljar_status() the HTTP status of the answer, if there was one. One struct belljar and all that
- * came from it belong to one thread at a time; different ones are independent.
+ * pointer returns NULL instead. Either way belljar_error() then has a sentence for a person,
+ * belljar_errno() the errno and belljar_status() the HTTP status of the answer, if there was one.
+ * EHOSTDOWN: the sandbox does not run (any more). ECONNREFUSED: nothing listens there. One struct
+ * belljar and all that came from it belong to one thread at a time; different ones are independent.
  *
- * Text that is taken is UTF-8 with a NUL; the caller keeps it. Options are structs whose zero is
- * the default: pass NULL, or a compound literal that names what differs. What is given is owned by
- * the one thing that frees it, said beside each. Every *_free takes NULL, and a result whose call
- * failed. */
+ * Text that is taken is UTF-8 with a NUL (else EILSEQ); the caller keeps it. Options are structs
+ * whose zero is the default: pass NULL, or a compound literal that names what differs. What is
+ * given is owned by the one thing that frees it, said beside each. Every *_free takes NULL, and a
+ * result whose call failed. */
 #pragma once
 
 #include <stdbool.h>
@@ -52,6 +60,7 @@ const char *belljar_open_error(void);  /* why the last belljar_open of this thre
 void belljar_close(struct belljar *b); /* its sandboxes go on; free what came from it before */
 
 const char *belljar_error(const struct belljar *b); /* of the last call that failed; never NULL */
+int belljar_errno(const struct belljar *b);         /* its errno, positive: ENOENT, EACCES, ... */
 int belljar_status(const struct belljar *b);        /* its HTTP status; 0: there was no answer */
 
 /* Any call of the API (docs/reference/routes.md): what the functions below do not cover. `body`:
@@ -85,7 +94,7 @@ const char *belljar_id(const struct belljar_sandbox *s);
  * free(), both. */
 char *belljar_url(const struct belljar_sandbox *s, int port, char **fields);
 
-int belljar_kill(struct belljar_sandbox *s); /* -ENOENT: it had ended already */
+int belljar_kill(struct belljar_sandbox *s); /* -ENOENT: it had ended already; NULL: -EINVAL */
 int belljar_pause(struct belljar_sandbox *s);
 int belljar_set_timeout(struct belljar_sandbox *s, int seconds);
 /* What is on its disk, to create others from: the name for `from`, to be freed. name: NULL for
