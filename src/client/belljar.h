@@ -186,19 +186,22 @@ struct belljar_execution {
 int belljar_run_code(struct belljar_sandbox *s, const char *code,
                      const struct belljar_code_options *o, struct belljar_execution *out);
 void belljar_execution_free(struct belljar_execution *e);
-/* A context of its own; its id, to be freed. NULL options: python in the home directory. */
+/* A context of its own; its id, to be freed. NULL: "python", and the home directory. */
 char *belljar_context(struct belljar_sandbox *s, const char *language, const char *cwd);
+int belljar_context_remove(struct belljar_sandbox *s, const char *id); /* and its processes */
 
 /* ---- files ---- */
 
-/* `user` below: whose rights and whose home for relative paths; NULL: that of the template. */
+/* Whose rights and whose home for relative paths the functions below have; NULL, as at first: the
+ * user of the template. */
+int belljar_set_user(struct belljar_sandbox *s, const char *user);
 struct belljar_file {
     char *name, *path;
-    char type; /* 'f' file, 'd' directory, 'l' link */
+    char type; /* 'f' file, 'd' directory, 'l' link, 'o' other */
     uint64_t size_bytes;
     unsigned mode;
     char *owner, *group;
-    char *target;       /* of a link; else NULL */
+    char *target;       /* of a link, where it leads in the end; else NULL */
     int64_t changed_ms; /* since 1970 */
 };
 /* All of it, with a NUL after *size; to be freed. More than `size_max` (0: 256 MiB) is -EFBIG. */
