@@ -182,6 +182,7 @@ int agent_run(void)
     list_init(&a->ended);
     list_init(&a->watchers);
     list_init(&a->watches);
+    journal_init(&a->journal);
     int r = start(a);
     if (r < 0) {
         log_error("cannot start: %s", strerror(-r));

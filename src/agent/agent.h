@@ -8,6 +8,7 @@
 
 #include "agent/boot.h"
 #include "agent/identity.h"
+#include "agent/journal.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "loop/loop.h"
@@ -37,6 +38,7 @@ struct agent {
     uint32_t watcher_count;
     struct list watches; /* struct watch */
     uint32_t watch_count;
+    struct journal journal;
 };
 
 /* Takes the boot message from the boot channel, serves on the descriptors that are open, says

@@ -231,6 +231,20 @@ static void forget_ended(struct agent *a, pid_t pid)
     }
 }
 
+/* "/bin/bash -l -c make" */
+static void journal_start(const struct process *p)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    (void)buf_append(&b, p->config.cmd);
+    for (uint32_t i = 0; i < p->config.args.count && buf_used(&b) <= LIMIT_JOURNAL_TEXT_SIZE; i++) {
+        (void)buf_byte(&b, ' ');
+        (void)buf_append(&b, ((const struct str *)p->config.args.at)[i]);
+    }
+    journal_add(&p->agent->journal, JOURNAL_START, p->pid, buf_str(&b));
+    buf_deinit(&b);
+}
+
 int process_start(struct agent *a, const struct schema_start *req, const struct user *user,
                   struct str cwd, struct process **out, enum connect_code *code, char why[512])
 {
@@ -257,6 +271,7 @@ int process_start(struct agent *a, const struct schema_start *req, const struct 
         p->pid = r;
         list_push(&a->processes, &p->link);
         a->process_count++;
+        journal_start(p);
         r = attach(p, &e);
         *out = p;
     }

@@ -50,6 +50,11 @@ static void send_data(struct process *p, int which, struct str bytes)
     data.has_out = !p->is_pty && which == PROCESS_OUT;
     data.has_err = !p->is_pty && which == PROCESS_ERR;
     data.out = data.err = data.pty = bytes;
+    journal_add(&p->agent->journal,
+                p->is_pty              ? JOURNAL_PTY
+                : which == PROCESS_OUT ? JOURNAL_OUT
+                                       : JOURNAL_ERR,
+                p->pid, bytes);
     LIST_EACH(it, &p->subs)
         (void)send_event(LIST_OF(it, struct rpc_call, link), &ev);
 }
@@ -80,15 +85,22 @@ static const char *signal_text(int sig, char room[32])
     return room;
 }
 
+#define STATUS_SIZE 96
+static void print_status(int status, char out[STATUS_SIZE])
+{
+    char room[32];
+    if (WIFEXITED(status))
+        (void)snprintf(out, STATUS_SIZE, "exit status %d", WEXITSTATUS(status));
+    else
+        (void)snprintf(out, STATUS_SIZE, "signal: %s%s", signal_text(WTERMSIG(status), room),
+                       WCOREDUMP(status) ? " (core dumped)" : "");
+}
+
 static void send_end(struct process *p, struct rpc_call *c)
 {
-    char text[96], room[32];
+    char text[STATUS_SIZE];
     bool exited = WIFEXITED(p->status);
-    if (exited)
-        (void)snprintf(text, sizeof text, "exit status %d", WEXITSTATUS(p->status));
-    else
-        (void)snprintf(text, sizeof text, "signal: %s%s", signal_text(WTERMSIG(p->status), room),
-                       WCOREDUMP(p->status) ? " (core dumped)" : "");
+    print_status(p->status, text);
     struct schema_event_end end = { .exit_code = exited ? WEXITSTATUS(p->status) : -1,
                                     .exited = exited,
                                     .status = str_of(text),
@@ -101,6 +113,9 @@ static void send_end(struct process *p, struct rpc_call *c)
 
 void process_output_end(struct process *p)
 {
+    char text[STATUS_SIZE];
+    print_status(p->status, text);
+    journal_add(&p->agent->journal, JOURNAL_END, p->pid, str_of(text));
     LIST_EACH_SAFE(it, &p->subs) {
         list_remove(it);
         send_end(p, LIST_OF(it, struct rpc_call, link));

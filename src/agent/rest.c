@@ -113,12 +113,22 @@ static void get_metrics(struct agent *a, struct http_call *c)
     buf_deinit(&b);
 }
 
+static void get_logs(struct agent *a, struct http_call *c)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    journal_put(&a->journal, &b);
+    rest_reply(c, b.failed ? 503 : 200, buf_str(&b));
+    buf_deinit(&b);
+}
+
 const struct rest_route rest_routes[] = {
     { "GET", "/health", .open = true, .fn = get_health },
     { "HEAD", "/health", .open = true, .fn = get_health },
     { "GET", "/metrics", .fn = get_metrics },
     { "GET", "/envs", .fn = get_envs },
     { "POST", "/init", .open = true, .host = true, .fn = post_init },
+    { "GET", "/logs", .open = true, .host = true, .fn = get_logs },
     { "GET", "/files", .open = true, .fn = rest_files_get },
     { "HEAD", "/files", .open = true, .fn = rest_files_get },
     { "POST", "/files", .open = true, .fn = rest_files_post },

@@ -166,7 +166,7 @@ static void start(struct build *b)
     b->deadline.fn = on_late;
     (void)loop_timer_start(b->all->spec.loop, &b->deadline, LIMIT_SANDBOX_READY_MS);
     if (command) {
-        struct guest in = { b->all->spec.loop, b->all->run_dir, b->bench.id };
+        struct guest in = builds_guest(b->all, b->bench.id);
         struct recipe_op op = own_op(b, command, false);
         json_t *envs = recipe_envs(&b->context);
         build_say(b, LOG_OF_INFO, "Running start command: %s", command);

@@ -159,7 +159,7 @@ static void next_layer(struct build *b)
         run_unpack(b, STR("--done"), on_cleared);
         return;
     }
-    struct guest in = { b->all->spec.loop, b->all->run_dir, b->bench.id };
+    struct guest in = builds_guest(b->all, b->bench.id);
     int fd = openat(b->all->uploads.dir, i->layers[i->at].file, O_RDONLY | O_CLOEXEC);
     b->upload.ops = &ops;
     b->upload.data = b;

@@ -159,10 +159,7 @@ void build_capture(struct build *b, void (*then)(struct build *b))
     bench_capture(&b->bench);
 }
 
-static struct guest guest_of(struct build *b)
-{
-    return (struct guest){ b->all->spec.loop, b->all->run_dir, b->bench.id };
-}
+static struct guest guest_of(struct build *b) { return builds_guest(b->all, b->bench.id); }
 
 static void on_line(struct guest_run *g, enum guest_stream stream, struct str line)
 {

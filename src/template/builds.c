@@ -14,6 +14,11 @@
 
 enum { SWEEP_MS = 60000 };
 
+struct guest builds_guest(const struct builds *all, const char *id)
+{
+    return (struct guest){ all->spec.loop, all->run_dir, id };
+}
+
 struct uploads *builds_uploads(struct builds *all) { return &all->uploads; }
 
 /* -- names and tags -- */

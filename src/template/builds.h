@@ -7,6 +7,7 @@
 
 #include "sandbox/fleet.h"
 #include "store/store_job.h"
+#include "template/guest.h"
 #include "template/uploads.h"
 
 struct builds;
@@ -24,6 +25,8 @@ int builds_new(struct op *op, const struct builds_spec *spec, struct builds **ou
 void builds_free(struct builds *all); /* builds under way are failed by the next one */
 
 struct uploads *builds_uploads(struct builds *all);
+/* A sandbox whose agent is spoken to; `id` outlives it. */
+struct guest builds_guest(const struct builds *all, const char *id);
 
 struct build_request {
     struct str name;    /* [namespace/]name[:tag] */

@@ -7,7 +7,7 @@
 #include "wire/connect.h"
 #include "wire/json.h"
 
-enum { PATH_SIZE = 96, MOVE_MS = 60000 };
+enum { PATH_SIZE = 96, MOVE_MS = 60000, ANSWER_MS = 5000 };
 
 static void socket_path(const struct guest *in, char out[PATH_SIZE])
 {
@@ -239,4 +239,17 @@ int guest_upload(struct http_fetch *f, const struct guest *in, const char *path,
                                       .file = fd,
                                       .file_size = size,
                                       .idle_ms = MOVE_MS }));
+}
+
+int guest_get(struct http_fetch *f, const struct guest *in, struct str target)
+{
+    char socket[PATH_SIZE];
+    socket_path(in, socket);
+    return TRACE(http_fetch_start(f, &(struct http_fetch_spec){ .loop = in->loop,
+                                                                .path = socket,
+                                                                .method = "GET",
+                                                                .target = target,
+                                                                .fields = "",
+                                                                .file = -1,
+                                                                .idle_ms = ANSWER_MS }));
 }

@@ -44,3 +44,7 @@ void guest_run_deinit(struct guest_run *g);
  * data first. f->status is 200 when it was written. */
 int guest_upload(struct http_fetch *f, const struct guest *in, const char *path, int fd,
                  int64_t size);
+
+/* GET of one of the agent's own routes; it must answer within seconds. f->ops and f->data are set.
+ */
+int guest_get(struct http_fetch *f, const struct guest *in, struct str target);

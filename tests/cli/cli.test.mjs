@@ -77,7 +77,7 @@ test('template init and migrate make files; build says that it is gone', async (
   assert.equal((await cli(['template', 'build'])).code, 1)
 })
 
-test('sandbox create, list, info, exec, metrics, pause, resume, kill', async () => {
+test('sandbox create, list, info, exec, metrics, logs, pause, resume, kill', async () => {
   const id = await create('base', '--timeout', '120')
   assert.match(id, /^i[a-z0-9]{20}$/)
   const list = JSON.parse((await good(['sandbox', 'list', '-f', 'json'])).out)
@@ -89,6 +89,9 @@ test('sandbox create, list, info, exec, metrics, pause, resume, kill', async () 
   assert.equal((await good(['sandbox', 'exec', id, 'wc', '-c'], { input: 'sixsix' })).out.trim(), '6')
   assert.equal((await good(['sandbox', 'exec', '-u', 'root', '-c', '/tmp', '-e', 'A=b', id, 'id -un; pwd; echo $A'])).out, 'root\n/tmp\nb\n')
   await good(['sandbox', 'metrics', id])
+  const logs = (await good(['sandbox', 'logs', id, '--format', 'json'])).out.trim().split('\n').map((l) => JSON.parse(l))
+  assert.ok(logs.some((l) => l.message === 'hi\n' && l.level === 'info' && l.event_type === 'stdout'), JSON.stringify(logs).slice(0, 500))
+  assert.match((await good(['sandbox', 'logs', id, '--level', 'warn', '--loggers', 'process'])).all, /exit status 5/)
   await good(['sandbox', 'pause', id])
   assert.ok((await good(['sandbox', 'list', '-s', 'paused'])).out.includes(id))
   await good(['sandbox', 'resume', id])
