@@ -70,7 +70,7 @@ static size_t on_data(char *p, size_t size, size_t n, void *data)
         c->is_paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    if (!c->is_stream && buf_used(&c->in) + n > c->in_max) {
+    if (!c->is_stream && !is_error && buf_used(&c->in) + n > c->in_max) {
         c->is_too_long = true;
         return CURL_WRITEFUNC_ERROR;
     }
@@ -84,6 +84,9 @@ static size_t on_field(char *p, size_t size, size_t n, void *data)
     struct client_call *c = data;
     struct str line = str_make(p, size * n);
     c->silent_ms = 0;
+    c->head_size += line.n;
+    if (c->head_size > LIMIT_HTTP_HEAD_SIZE)
+        return 0;
     while (line.n && strchr("\r\n", line.p[line.n - 1]))
         line.n--;
     if (line.n > sizeof name && str_ieq(str_make(line.p, sizeof name - 1), str_of(name))) {
@@ -295,7 +298,7 @@ static const struct {
     { CURLE_COULDNT_RESOLVE_HOST, EHOSTUNREACH, ": is the URL right?" },
     { CURLE_COULDNT_RESOLVE_PROXY, EHOSTUNREACH, ": see http_proxy and no_proxy" },
     { CURLE_URL_MALFORMAT, EINVAL, ": such a URL cannot be" },
-    { CURLE_UNSUPPORTED_PROTOCOL, EINVAL, ": a URL begins with http:// or https://" },
+    { CURLE_UNSUPPORTED_PROTOCOL, EPROTO, "" }, /* HTTP/0.9: no head */
     { CURLE_OUT_OF_MEMORY, ENOMEM, "" },
     { CURLE_OPERATION_TIMEDOUT, ETIMEDOUT, "" },
     { CURLE_PARTIAL_FILE, ECONNRESET, "" },

@@ -91,19 +91,31 @@ int belljar_write(struct belljar_sandbox *s, const char *path, const void *bytes
                      str_make(size ? bytes : "", size), -1);
 }
 
+static int bad_fd(struct belljar_sandbox *s)
+{
+    s->b->status = 0;
+    return client_fail(s->b, EBADF, "the file is not open");
+}
+
 int belljar_upload(struct belljar_sandbox *s, const char *path, int fd)
 {
+    if (fd < 0)
+        return bad_fd(s);
     return send_file(s, "POST", "/files", "application/octet-stream", path, STR_NONE, fd);
 }
 
 int belljar_upload_tar(struct belljar_sandbox *s, const char *path, int fd)
 {
+    if (fd < 0)
+        return bad_fd(s);
     return send_file(s, "PUT", "/archive", "application/x-tar", path, STR_NONE, fd);
 }
 
 static int receive(struct belljar_sandbox *s, const char *route, const char *path, int fd)
 {
     struct client_call c;
+    if (fd < 0)
+        return bad_fd(s);
     int rc = open_path(&c, s, "GET", route, path);
     c.out_fd = fd;
     if (!rc)

@@ -52,6 +52,7 @@ struct client_call {
     struct str body;   /* borrowed until the end */
     int in_fd, out_fd; /* the request's body comes from, the answer's goes to; -1: memory */
     struct buf in;     /* bytes of the answer that nobody took yet */
+    size_t head_size;
     size_t in_max;     /* of them; a stream then waits, another call fails */
     int quiet_ms;      /* without a byte for so long: -ETIMEDOUT; 0: never */
     int64_t silent_ms; /* for how long there was none while it was waited for */

@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -197,19 +198,36 @@ int client_sandbox_call(struct client_call *c, struct belljar_sandbox *s, const 
     return rc;
 }
 
+/* The status of /health; 0: no answer. */
+static int ask_health(struct belljar_sandbox *s)
+{
+    struct client_call c;
+    int rc = client_sandbox_call(&c, s, "GET", CLIENT_PORT_ENVD, "/health");
+    if (!rc)
+        rc = client_call_start(&c, NULL, STR_NONE);
+    if (!rc)
+        rc = client_call_finish(&c);
+    int status = rc ? 0 : c.status;
+    client_call_deinit(&c);
+    return status;
+}
+
 int client_sandbox_broken(struct belljar_sandbox *s, int err)
 {
+    /* of several edges one may have cut us off before another knows that the sandbox ended */
+    static const int pauses_ms[] = { 0, 20, 200 };
     struct belljar *b = s->b;
-    struct client_call c;
     char said[sizeof b->error];
+    bool is_gone = false;
     if (err != -ECONNRESET)
         return err;
     memcpy(said, b->error, sizeof said);
-    bool is_gone = client_sandbox_call(&c, s, "GET", CLIENT_PORT_ENVD, "/health") == 0 &&
-                   client_call_start(&c, NULL, STR_NONE) == 0 && client_call_finish(&c) == 0 &&
-                   c.status == 502;
-    client_call_deinit(&c);
+    for (size_t i = 0; !is_gone && i < sizeof pauses_ms / sizeof *pauses_ms; i++) {
+        (void)poll(NULL, 0, pauses_ms[i]);
+        is_gone = ask_health(s) == 502;
+    }
     memcpy(b->error, said, sizeof said);
+    b->err = -err;
     b->status = is_gone ? 502 : 0;
     if (is_gone)
         return client_fail(b, EHOSTDOWN, "the sandbox %s was killed, or its time ended, meanwhile",

@@ -1,0 +1,443 @@
+/* Servers that lie: truncated, gigantic and malformed answers. A thread here is the server; what it
+ * says is chosen by the test, but a create always gets a sandbox. */
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "check.h"
+
+struct lie {
+    const char *name;
+    const char *head;      /* of the answer, all of it; NULL: 200 and the length of the body */
+    const char *body;      /* or */
+    const char *frames[6]; /* envelopes: a digit for the flags, then the payload */
+    size_t claim;          /* the last envelope says that it has so many more bytes */
+    size_t repeat;         /* the body, so many times */
+    bool hangs;            /* the connection stays open until the client leaves */
+    bool is_gone;          /* /health answers 502 */
+    int (*call)(void);
+    int expected;
+};
+
+static struct belljar_sandbox *s;
+static _Atomic(const struct lie *) told;
+static int listener, port;
+
+/* -- the server -- */
+
+static bool send_all(int fd, const void *bytes, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        ssize_t n = send(fd, (const char *)bytes + at, size - at, MSG_NOSIGNAL);
+        if (n <= 0)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+/* Reads a request; the answer never depends on its body, which is short. */
+static bool take_request(int fd, char *path, size_t size)
+{
+    static char in[65536];
+    size_t n = 0, length = 0;
+    char *end = NULL;
+    while (!end || n < (size_t)(end - in) + 4 + length) {
+        ssize_t got = recv(fd, in + n, sizeof in - 1 - n, 0);
+        if (got <= 0)
+            return false;
+        n += (size_t)got;
+        in[n] = '\0';
+        end = strstr(in, "\r\n\r\n");
+        char *field = strcasestr(in, "content-length:");
+        length = end && field && field < end ? strtoul(field + 15, NULL, 10) : 0;
+    }
+    char *from = strchr(in, ' '), *to = from ? strchr(from + 1, ' ') : NULL;
+    if (!to)
+        return false;
+    snprintf(path, size, "%.*s", (int)(to - from - 1), from + 1);
+    return true;
+}
+
+static size_t put_frames(const struct lie *lie, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < 6 && lie->frames[i]; i++) {
+        size_t size = strlen(lie->frames[i]) - 1;
+        size_t said = size + (i == 5 || !lie->frames[i + 1] ? lie->claim : 0);
+        out[n++] = (char)(lie->frames[i][0] - '0');
+        for (int k = 3; k >= 0; k--)
+            out[n++] = (char)(said >> (8 * k));
+        memcpy(out + n, lie->frames[i] + 1, size);
+        n += size;
+    }
+    return n;
+}
+
+static void answer(int fd, const struct lie *lie)
+{
+    char frames[65536], head[256];
+    size_t size = put_frames(lie, frames), times = lie->repeat ? lie->repeat : 1;
+    const char *body = lie->body ? lie->body : frames;
+    if (lie->body)
+        size = strlen(lie->body);
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+             size * times + (lie->hangs ? 100 : 0));
+    bool is_heard =
+        send_all(fd, lie->head ? lie->head : head, strlen(lie->head ? lie->head : head));
+    for (size_t i = 0; is_heard && i < times; i++)
+        is_heard = send_all(fd, body, size);
+    char byte;
+    while (is_heard && lie->hangs && recv(fd, &byte, 1, 0) > 0)
+        ;
+}
+
+static void *serve(void *data)
+{
+    static const struct lie sandbox = { .body = "{\"sandboxID\":\"ilied\",\"envdAccessToken\":"
+                                                "\"t\",\"trafficAccessToken\":null}" };
+    char path[1024];
+    int fd;
+    while ((fd = accept(listener, NULL, NULL)) >= 0) {
+        struct lie health = { .head = told && atomic_load(&told)->is_gone
+                                          ? "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+                                          : "HTTP/1.1 204 No Content\r\n\r\n",
+                              .body = "" };
+        const struct lie *lie = atomic_load(&told);
+        if (take_request(fd, path, sizeof path))
+            answer(fd, !lie ? &sandbox : strcmp(path, "/health") == 0 ? &health : lie);
+        shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+    return data;
+}
+
+/* -- the calls that are lied to: 0, or a negative errno -- */
+
+static int call_request(void)
+{
+    char *text = belljar_request(b, "GET", "/x", NULL, NULL);
+    int rc = text ? 0 : -belljar_errno(b);
+    free(text);
+    return rc;
+}
+static int call_create(void)
+{
+    struct belljar_sandbox *t = belljar_create(b, NULL);
+    belljar_sandbox_free(t);
+    return t ? 0 : -belljar_errno(b);
+}
+static int call_fork(void)
+{
+    struct belljar_sandbox *t[2];
+    return belljar_fork(s, 2, t);
+}
+static int call_snapshot(void)
+{
+    char *id = belljar_snapshot(s, "n");
+    free(id);
+    return id ? 0 : -belljar_errno(b);
+}
+static int call_run(void)
+{
+    struct belljar_result r;
+    int rc = belljar_run(s, "x", NULL, &r);
+    belljar_result_free(&r);
+    return rc;
+}
+static int call_code(void)
+{
+    struct belljar_execution e;
+    int rc = belljar_run_code(s, "x", NULL, &e);
+    belljar_execution_free(&e);
+    return rc;
+}
+static int call_context(void)
+{
+    char *id = belljar_context(s, NULL, NULL);
+    free(id);
+    return id ? 0 : -belljar_errno(b);
+}
+static int call_read(void)
+{
+    char *text = belljar_read(s, "x", 1000, NULL);
+    free(text);
+    return text ? 0 : -belljar_errno(b);
+}
+static int call_download(void)
+{
+    FILE *f = tmpfile();
+    int rc = belljar_download(s, "x", fileno(f));
+    fclose(f);
+    return rc;
+}
+static int call_write(void) { return belljar_write(s, "x", "y", 1); }
+static int call_stat(void)
+{
+    struct belljar_file f;
+    int rc = belljar_stat(s, "x", &f);
+    belljar_file_free(&f);
+    return rc;
+}
+static int call_list(void)
+{
+    struct belljar_file *files;
+    size_t count;
+    int rc = belljar_list(s, "x", 1, &files, &count);
+    belljar_files_free(files, count);
+    return rc;
+}
+static int call_watch(void)
+{
+    struct belljar_change c;
+    struct belljar_watch *w = belljar_watch(s, "x", true);
+    int rc = w ? belljar_watch_next(w, 5000, &c) : -belljar_errno(b);
+    belljar_watch_free(w);
+    return rc;
+}
+
+#define START "0{\"event\":{\"start\":{\"pid\":7}}}"
+#define WATCHES "0{\"start\":{}}"
+#define EVENT(text) "0{\"event\":" text "}"
+#define END "0{\"event\":{\"end\":{\"exitCode\":0,\"exited\":true}}}"
+#define FINE "2{}"
+#define STATUS(line) "HTTP/1.1 " line "\r\nConnection: close\r\n\r\n"
+#define SHORT "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+
+static const struct lie lies[] = {
+    { "no JSON where a sandbox should be", .body = "<html>", .call = call_create,
+      .expected = EPROTO },
+    { "an empty sandbox", .body = "", .call = call_create, .expected = EPROTO },
+    { "a list instead of a sandbox", .body = "[]", .call = call_create, .expected = EPROTO },
+    { "an id that is a number", .body = "{\"sandboxID\":5}", .call = call_create,
+      .expected = EPROTO },
+    { "an id that adds to the head", .body = "{\"sandboxID\":\"a\\r\\nEvil: 1\"}",
+      .call = call_create, .expected = EPROTO },
+    { "a token that adds to the head",
+      .body = "{\"sandboxID\":\"a\",\"envdAccessToken\":\"t\\r\\nEvil: 1\"}", .call = call_create,
+      .expected = EPROTO },
+    { "a domain with a path", .body = "{\"sandboxID\":\"a\",\"domain\":\"x/y?\"}",
+      .call = call_create, .expected = EPROTO },
+    { "JSON nested deeply", .body = "[", .repeat = 100000, .call = call_create,
+      .expected = EPROTO },
+    { "no HTTP at all", .head = "SSH-2.0-x\r\n", .body = "", .call = call_request,
+      .expected = EPROTO },
+    { "no answer at all", .head = "", .body = "", .call = call_request, .expected = ECONNRESET },
+    { "an answer that stops", .head = SHORT, .body = "abc", .call = call_request,
+      .expected = ECONNRESET },
+    { "an answer that never ends", .head = STATUS("200 OK"),
+      .body = "abcdefghijklmnopqrstuvwxyz0123456789", .repeat = 3000000, .call = call_request,
+      .expected = EFBIG },
+    { "an answer that never comes", .head = "", .body = "", .hangs = true, .call = call_request,
+      .expected = ETIMEDOUT },
+    { "an error that never ends", .head = STATUS("500 No"),
+      .body = "abcdefghijklmnopqrstuvwxyz0123456789", .repeat = 300000, .call = call_request,
+      .expected = EREMOTEIO },
+    { "an error without a sentence", .head = STATUS("500 No"), .body = "", .call = call_request,
+      .expected = EREMOTEIO },
+    { "a redirect",
+      .head = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+      .body = "", .call = call_request, .expected = EREMOTEIO },
+    { "a head that never ends", .head = "HTTP/1.1 200 OK\r\n",
+      .body = "X-Long: abcdefghijklmnopqrstuvwxyz\r\n", .repeat = 300000, .call = call_request,
+      .expected = EPROTO },
+    { "forks that are not a list", .body = "{}", .call = call_fork, .expected = EPROTO },
+    { "fewer forks", .body = "[{\"sandbox\":{\"sandboxID\":\"a\"}}]", .call = call_fork,
+      .expected = EPROTO },
+    { "forks that failed",
+      .body = "[{\"sandbox\":{\"sandboxID\":\"a\"}},{\"error\":{\"code\":500,\"message\":\"no\"}}]",
+      .call = call_fork, .expected = EREMOTEIO },
+    { "a snapshot without a name", .body = "{\"snapshotID\":[]}", .call = call_snapshot,
+      .expected = EPROTO },
+
+    { "a stream that is empty", .body = "", .call = call_run, .expected = EPROTO },
+    { "half an envelope", .head = SHORT, .frames = { "0{" }, .claim = 50, .call = call_run,
+      .expected = ECONNRESET },
+    { "half an envelope, and a clean end", .frames = { "0{" }, .claim = 50, .call = call_run,
+      .expected = EPROTO },
+    { "an envelope of four gigabytes", .frames = { START, "0{" }, .claim = 0xfffffff0,
+      .call = call_run, .expected = EPROTO },
+    { "an envelope of 17 megabytes", .frames = { START, "0{" }, .claim = 17 << 20, .call = call_run,
+      .expected = EPROTO },
+    { "an envelope that is compressed", .frames = { "1{}" }, .call = call_run, .expected = EPROTO },
+    { "an envelope without JSON", .frames = { START, "0{\"event\":" }, .call = call_run,
+      .expected = EPROTO },
+    { "an empty envelope", .frames = { "0" }, .call = call_run, .expected = EPROTO },
+    { "an event that is a number", .frames = { EVENT("5") }, .call = call_run, .expected = EPROTO },
+    { "a message that is a list", .frames = { START, "0[]" }, .call = call_run,
+      .expected = EPROTO },
+    { "data before the start", .frames = { EVENT("{\"data\":{\"stdout\":\"eA==\"}}") },
+      .call = call_run, .expected = EPROTO },
+    { "a pid of text", .frames = { EVENT("{\"start\":{\"pid\":\"7\"}}") }, .call = call_run,
+      .expected = EPROTO },
+    { "a pid below one", .frames = { EVENT("{\"start\":{\"pid\":-1}}") }, .call = call_run,
+      .expected = EPROTO },
+    { "a pid too large", .frames = { EVENT("{\"start\":{\"pid\":4294967296}}") }, .call = call_run,
+      .expected = EPROTO },
+    { "output that is no base64",
+      .frames = { START, EVENT("{\"data\":{\"stdout\":\"*\"}}"), END, FINE }, .call = call_run,
+      .expected = EPROTO },
+    { "output that is a number", .frames = { START, EVENT("{\"data\":{\"stdout\":1}}"), END, FINE },
+      .call = call_run, .expected = EPROTO },
+    { "an exit code of text", .frames = { START, EVENT("{\"end\":{\"exitCode\":\"1\"}}"), FINE },
+      .call = call_run, .expected = EPROTO },
+    { "an exit code too large",
+      .frames = { START, EVENT("{\"end\":{\"exitCode\":4294967296}}"), FINE }, .call = call_run,
+      .expected = EPROTO },
+    { "an end without a reason", .frames = { START, FINE }, .call = call_run, .expected = EPROTO },
+    { "an end before the start", .frames = { FINE }, .call = call_run, .expected = EPROTO },
+    { "an end that is a list", .frames = { START, END, "2[]" }, .call = call_run,
+      .expected = EPROTO },
+    { "an end whose error is text", .frames = { START, END, "2{\"error\":\"x\"}" },
+      .call = call_run, .expected = EPROTO },
+    { "an end with an unknown error", .frames = { START, "2{\"error\":{\"code\":\"odd\"}}" },
+      .call = call_run, .expected = EREMOTEIO },
+    { "a stream that stops", .frames = { START, END }, .call = call_run, .expected = EPROTO },
+    { "a stream that breaks", .head = SHORT, .frames = { START }, .call = call_run,
+      .expected = ECONNRESET },
+    { "a stream that breaks as the sandbox ends", .head = SHORT, .frames = { START },
+      .is_gone = true, .call = call_run, .expected = EHOSTDOWN },
+    { "a body that goes on after the end", .frames = { START, END, FINE }, .hangs = true,
+      .call = call_run, .expected = 0 },
+    { "events that nobody knows",
+      .frames = { START, EVENT("{\"new\":{}}"), EVENT("{\"keepalive\":{}}"), END, FINE },
+      .call = call_run, .expected = 0 },
+    { "two ends",
+      .frames = { START, EVENT("{\"end\":{\"error\":\"a\"}}"), EVENT("{\"end\":{\"error\":\"b\"}}"),
+                  FINE },
+      .call = call_run, .expected = 0 },
+    { "an error as HTML", .head = STATUS("404 No"), .body = "<html>no</html>", .call = call_run,
+      .expected = ENOENT },
+    { "an error whose code is no text", .head = STATUS("404 No"),
+      .body = "{\"code\":[],\"message\":{}}", .call = call_run, .expected = ENOENT },
+
+    { "a watch that says nothing", .frames = { FINE }, .call = call_watch, .expected = EPROTO },
+    { "a watch that ends", .frames = { WATCHES, FINE }, .call = call_watch, .expected = EHOSTDOWN },
+    { "a change before the start",
+      .frames = { "0{\"filesystem\":{\"name\":\"a\",\"type\":\"EVENT_TYPE_CREATE\"}}" },
+      .call = call_watch, .expected = EPROTO },
+    { "a change that is text", .frames = { WATCHES, "0{\"filesystem\":\"x\"}" }, .call = call_watch,
+      .expected = EPROTO },
+    { "a change without a name",
+      .frames = { WATCHES, "0{\"filesystem\":{\"type\":\"EVENT_TYPE_CREATE\"}}" },
+      .call = call_watch, .expected = EPROTO },
+    { "a change of an unknown kind",
+      .frames = { WATCHES, "0{\"filesystem\":{\"name\":\"a\",\"type\":\"EVENT_TYPE_NEW\"}}",
+                  "0{\"filesystem\":{\"name\":\"a\",\"type\":\"EVENT_TYPE_WRITE\"}}" },
+      .call = call_watch, .expected = 0 },
+
+    { "a file that is text", .body = "{\"entry\":\"x\"}", .call = call_stat, .expected = EPROTO },
+    { "no file", .body = "{}", .call = call_stat, .expected = EPROTO },
+    { "a file of negative size", .body = "{\"entry\":{\"name\":\"a\",\"size\":\"-1\"}}",
+      .call = call_stat, .expected = EPROTO },
+    { "a file of odd mode", .body = "{\"entry\":{\"name\":\"a\",\"mode\":-1}}", .call = call_stat,
+      .expected = EPROTO },
+    { "a file of no time", .body = "{\"entry\":{\"name\":\"a\",\"modifiedTime\":\"yesterday\"}}",
+      .call = call_stat, .expected = EPROTO },
+    { "a file whose owner is a number", .body = "{\"entry\":{\"name\":\"a\",\"owner\":0}}",
+      .call = call_stat, .expected = EPROTO },
+    { "a list that is none", .body = "{\"entries\":{}}", .call = call_list, .expected = EPROTO },
+    { "a list with a hole", .body = "{\"entries\":[{\"name\":\"a\"},null]}", .call = call_list,
+      .expected = EPROTO },
+    { "an empty list", .body = "{}", .call = call_list, .expected = 0 },
+    { "a file that stops", .head = SHORT, .body = "abc", .call = call_read,
+      .expected = ECONNRESET },
+    { "a file that is longer than it may be", .body = "0123456789", .repeat = 101,
+      .call = call_read, .expected = EFBIG },
+    { "a download that stops", .head = SHORT, .body = "abc", .call = call_download,
+      .expected = ECONNRESET },
+    { "a download that stops as the sandbox ends", .head = SHORT, .body = "abc", .is_gone = true,
+      .call = call_download, .expected = EHOSTDOWN },
+    { "an upload without an answer", .head = "", .body = "", .call = call_write,
+      .expected = ECONNRESET },
+
+    { "a line that is no JSON", .body = "hey\n", .call = call_code, .expected = EPROTO },
+    { "a line without a type", .body = "{}\n", .call = call_code, .expected = EPROTO },
+    { "a line whose type is a number", .body = "{\"type\":1}\n", .call = call_code,
+      .expected = EPROTO },
+    { "half a line", .body = "{\"type\":", .call = call_code, .expected = EPROTO },
+    { "a last line without its end", .body = "{\"type\":\"end_of_execution\"}", .call = call_code,
+      .expected = 0 },
+    { "empty lines", .body = "\n\n{\"type\":\"new\"}\n\n", .call = call_code, .expected = 0 },
+    { "output without text", .body = "{\"type\":\"stdout\"}\n", .call = call_code,
+      .expected = EPROTO },
+    { "a result whose main is text", .body = "{\"type\":\"result\",\"is_main_result\":\"x\"}\n",
+      .call = call_code, .expected = EPROTO },
+    { "a result whose extra is a list", .body = "{\"type\":\"result\",\"extra\":[]}\n",
+      .call = call_code, .expected = EPROTO },
+    { "an error without a name", .body = "{\"type\":\"error\",\"value\":\"x\"}\n",
+      .call = call_code, .expected = EPROTO },
+    { "two errors",
+      .body = "{\"type\":\"error\",\"name\":\"a\",\"value\":\"b\",\"traceback\":\"c\"}\n",
+      .repeat = 2, .call = call_code, .expected = 0 },
+    { "a count of text", .body = "{\"type\":\"number_of_executions\",\"execution_count\":\"1\"}\n",
+      .call = call_code, .expected = EPROTO },
+    { "code whose stream breaks", .head = SHORT, .body = "{\"type\":\"keepalive\"}\n",
+      .call = call_code, .expected = ECONNRESET },
+    { "a context without an id", .body = "{\"id\":null}", .call = call_context,
+      .expected = EPROTO },
+};
+
+/* -- what the table cannot say -- */
+
+static const struct lie escapes = {
+    .head = STATUS("400 No"), .body = "{\"code\":400,\"message\":\"a\\u001b[31mb\\nc\\u009bd\"}"
+};
+
+static bool test_tame(void)
+{
+    atomic_store(&told, &escapes);
+    return call_request() == -EINVAL && strcmp(belljar_error(b), "a [31mb c  d (400)") == 0;
+}
+
+static const struct lie keyed = { .head = STATUS("401 No"), .body = "" };
+
+static bool test_key(void)
+{
+    atomic_store(&told, &keyed);
+    return call_request() == -EACCES && strstr(belljar_error(b), "key") && belljar_status(b) == 401;
+}
+
+static int report(bool is_good, const char *name, int rc)
+{
+    if (!is_good)
+        printf("# returned %d: %s\n", rc, belljar_error(b));
+    printf("%s a lie: %s\n", is_good ? "ok" : "FAIL", name);
+    return is_good ? 0 : 1;
+}
+
+int main(void)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof at;
+    pthread_t server;
+    char url[64];
+    int bad = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 16) ||
+        getsockname(listener, (struct sockaddr *)&at, &size) ||
+        pthread_create(&server, NULL, serve, NULL))
+        return 1;
+    port = ntohs(at.sin_port);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
+    b = belljar_open(&(struct belljar_config){
+        .api_key = "e2b_0", .api_url = url, .sandbox_url = url, .timeout_ms = 1500 });
+    s = b ? belljar_create(b, NULL) : NULL;
+    for (size_t i = 0; s && i < sizeof lies / sizeof *lies; i++) {
+        atomic_store(&told, &lies[i]);
+        int rc = lies[i].call();
+        bad +=
+            report(rc == -lies[i].expected && (rc == 0 || belljar_error(b)[0]), lies[i].name, rc);
+    }
+    bad += s ? report(test_tame(), "a sentence with escapes", 0) : 1;
+    bad += s ? report(test_key(), "401 without a word", 0) : 1;
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(server, NULL);
+    close(listener);
+    belljar_sandbox_free(s);
+    belljar_close(b);
+    return bad ? 1 : 0;
+}
