@@ -68,10 +68,17 @@ docs: ## make docs/reference from defs/
 golden: debug ## rewrite the golden files and show what changed
 	@GOLDEN_UPDATE=1 tests/run unit && git --no-pager diff --stat -- tests/golden
 
-install: build ## copy the programs to PREFIX (/usr/local)
-	install -d $(DESTDIR)$(or $(PREFIX),/usr/local)/lib/belljar $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
-	install -m 0755 $(addprefix $(BUILD)/bin/,$(PROGRAMS)) $(DESTDIR)$(or $(PREFIX),/usr/local)/lib/belljar/
-	ln -sf ../lib/belljar/belljar $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/belljar
+INTO = $(DESTDIR)$(or $(PREFIX),/usr/local)
+install: build ## copy programs, client library and header to PREFIX (/usr/local)
+	install -d $(INTO)/lib/belljar $(INTO)/lib/pkgconfig $(INTO)/bin $(INTO)/include
+	install -m 0755 $(addprefix $(BUILD)/bin/,$(PROGRAMS)) $(INTO)/lib/belljar/
+	ln -sf ../lib/belljar/belljar $(INTO)/bin/belljar
+	install -m 0644 $(BUILD)/src/client/libbelljar.so.0.1.0 $(INTO)/lib/
+	ln -sf libbelljar.so.0.1.0 $(INTO)/lib/libbelljar.so.0
+	ln -sf libbelljar.so.0 $(INTO)/lib/libbelljar.so
+	install -m 0644 src/client/belljar.h $(INTO)/include/
+	install -m 0644 $(BUILD)/src/client/belljar.pc $(INTO)/lib/pkgconfig/
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 clean: ## remove the build directories
 	rm -rf build build-debug

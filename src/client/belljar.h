@@ -53,8 +53,8 @@ struct belljar_config {
     int timeout_ms;          /* of a request that is not a stream; default 60 000 */
 };
 /* NULL, or NULL in a field: the environment variable named beside it. No request is made. NULL
- * with errno when memory is out or what is needed is missing: EINVAL, which then is said on
- * standard error by belljar_open_error(). */
+ * with errno ENOMEM, or EINVAL when something is missing or malformed: belljar_open_error() then
+ * says what. */
 struct belljar *belljar_open(const struct belljar_config *config);
 const char *belljar_open_error(void);  /* why the last belljar_open of this thread failed */
 void belljar_close(struct belljar *b); /* its sandboxes go on; free what came from it before */
@@ -100,7 +100,7 @@ int belljar_set_timeout(struct belljar_sandbox *s, int seconds);
 /* What is on its disk, to create others from: the name for `from`, to be freed. name: NULL for
  * none. */
 char *belljar_snapshot(struct belljar_sandbox *s, const char *name);
-/* `count` new ones like it: out[count], each to be freed. */
+/* `count` new ones like it: out[count], each to be freed. All, or none when it fails. */
 int belljar_fork(struct belljar_sandbox *s, int count, struct belljar_sandbox **out);
 
 /* ---- commands ---- */
@@ -123,12 +123,14 @@ struct belljar_result {
     int exit_code;
     char *error; /* why it ended when not by exit: "signal: killed"; NULL: it exited */
 };
-/* Runs `command` by a login shell until it ends. 0 whatever its exit code. */
+/* Runs `command` by a login shell until it ends. 0 whatever its exit code. When it fails, with
+ * -ETIMEDOUT or -EMSGSIZE say, the command was killed, and what came before is in *out. */
 int belljar_run(struct belljar_sandbox *s, const char *command, const struct belljar_run_options *o,
                 struct belljar_result *out);
 void belljar_result_free(struct belljar_result *r);
 
-/* Starts it and returns when it runs. NULL command with cols and rows: a login shell. */
+/* Starts it and returns when it runs. NULL command with cols and rows: a login shell. The callbacks
+ * are not called: see belljar_process_next. */
 struct belljar_process *belljar_start(struct belljar_sandbox *s, const char *command,
                                       const struct belljar_run_options *o);
 struct belljar_process *belljar_attach(struct belljar_sandbox *s, int pid); /* one that runs */
@@ -150,7 +152,8 @@ struct belljar_event {
     int exit_code;
     const char *error; /* BELLJAR_EXITED: as in struct belljar_result, or NULL */
 };
-/* The next event. fd -1: none is waited for. timeout_ms -1: as long as it takes. */
+/* The next event. fd -1: none is waited for. timeout_ms -1: as long as it takes. -EINTR: a signal
+ * came, and the process goes on. After BELLJAR_EXITED there is only that. */
 int belljar_process_next(struct belljar_process *p, int fd, int timeout_ms,
                          struct belljar_event *out);
 int belljar_process_write(struct belljar_process *p, const void *bytes, size_t size);
@@ -182,10 +185,15 @@ struct belljar_execution {
     char *error_name, *error_value, *traceback; /* NULL: the code did not fail */
     long execution_count;
 };
-/* 0 also when the code failed: see error_name. */
+/* 0 also when the code failed: see error_name. -ETIMEDOUT: it was interrupted. A NUL in text
+ * becomes U+FFFD. */
 int belljar_run_code(struct belljar_sandbox *s, const char *code,
                      const struct belljar_code_options *o, struct belljar_execution *out);
 void belljar_execution_free(struct belljar_execution *e);
+/* What it stands for, to be freed, with a NUL after *size: the picture of "png" and "jpeg", the
+ * document of "pdf", the value of others. NULL: memory is out, or it is not the base64 it should
+ * be. */
+char *belljar_shown_bytes(const struct belljar_shown *shown, size_t *size);
 /* A context of its own; its id, to be freed. NULL: "python", and the home directory. */
 char *belljar_context(struct belljar_sandbox *s, const char *language, const char *cwd);
 int belljar_context_remove(struct belljar_sandbox *s, const char *id); /* and its processes */
@@ -237,7 +245,7 @@ struct belljar_change {
 };
 struct belljar_watch *belljar_watch(struct belljar_sandbox *s, const char *path, bool recursive);
 void belljar_watch_free(struct belljar_watch *w);
-/* The next change. 0: *out has it; 1: timeout_ms (-1: none) passed. */
+/* The next change. 0: *out has it; 1: timeout_ms (-1: none) passed; -EINTR: a signal came. */
 int belljar_watch_next(struct belljar_watch *w, int timeout_ms, struct belljar_change *out);
 
 /* ---- templates ---- */

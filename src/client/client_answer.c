@@ -371,3 +371,22 @@ int client_answer_shown(const json_t *line, int result, struct belljar_shown **s
             add_shown(shown, count, key, value, one);
     return rc;
 }
+
+char *belljar_shown_bytes(const struct belljar_shown *shown, size_t *size)
+{
+    static const char *const binary[] = { "png", "jpeg", "pdf" };
+    struct str text = str_of(shown->value), bytes = text;
+    bool is_binary = false;
+    struct arena a;
+    for (size_t i = 0; i < 3; i++)
+        is_binary |= strcmp(shown->format, binary[i]) == 0;
+    while (is_binary && text.n && text.p[text.n - 1] == '\n') /* some kernels end it so */
+        text.n--;
+    arena_init(&a, 0);
+    char *out = is_binary && !connect_base64_parse(&a, text, &bytes)
+                    ? NULL
+                    : str_dup(bytes.n ? bytes : STR(""));
+    arena_deinit(&a);
+    *size = out ? bytes.n : 0;
+    return out;
+}

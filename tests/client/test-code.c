@@ -58,6 +58,15 @@ static void test_shown(void)
     const struct belljar_shown *html = find(&e, "html"), *json = find(&e, "json");
     const struct belljar_shown *own = find(&e, "application/x-own");
     CHECK(png && strncmp(png->value, "iVBORw0KGgo", 11) == 0 && !png->is_main);
+    size_t size = 0;
+    char *bytes = png ? belljar_shown_bytes(png, &size) : NULL;
+    CHECK(bytes && size > 1000 && memcmp(bytes, "\x89PNG\r\n", 6) == 0);
+    free(bytes);
+    bytes = html ? belljar_shown_bytes(html, &size) : NULL;
+    CHECK_TEXT(bytes, "<b>x</b>");
+    free(bytes);
+    struct belljar_shown broken = { .format = "png", .value = "*" };
+    CHECK(!belljar_shown_bytes(&broken, &size) && size == 0);
     CHECK(chart && png && chart->result == png->result);
     CHECK_HAS(chart ? chart->value : NULL, "\"title\":\"t\"");
     CHECK_TEXT(html ? html->value : NULL, "<b>x</b>");
