@@ -62,17 +62,19 @@ churn: ## create, use and kill CHURN (10000) sandboxes while the server's proces
 format: ## clang-format the tree
 	@scripts/sources | xargs clang-format -i
 
-docs: ## make docs/reference from defs/
+docs: build ## make docs/reference from defs/ and from the commands of the program
 	@scripts/gendefs --docs docs/reference defs/*.def
+	@$(BUILD)/bin/belljar --markdown >docs/reference/cli.md
 
 golden: debug ## rewrite the golden files and show what changed
 	@GOLDEN_UPDATE=1 tests/run unit && git --no-pager diff --stat -- tests/golden
 
 INTO = $(DESTDIR)$(or $(PREFIX),/usr/local)
-install: build ## copy programs, client library and header to PREFIX (/usr/local)
+install: build ## copy programs, manual pages, completions, client library and header to PREFIX (/usr/local)
 	install -d $(INTO)/lib/belljar $(INTO)/lib/pkgconfig $(INTO)/bin $(INTO)/include
 	install -m 0755 $(addprefix $(BUILD)/bin/,$(PROGRAMS)) $(INTO)/lib/belljar/
 	ln -sf ../lib/belljar/belljar $(INTO)/bin/belljar
+	@scripts/pages $(BUILD)/bin/belljar $(INTO)
 	install -m 0644 $(BUILD)/src/client/libbelljar.so.0.1.0 $(INTO)/lib/
 	ln -sf libbelljar.so.0.1.0 $(INTO)/lib/libbelljar.so.0
 	ln -sf libbelljar.so.0 $(INTO)/lib/libbelljar.so

@@ -10,6 +10,7 @@
 
 #include "agent/entry.h"
 #include "agent/path.h"
+#include "archive/archive.h"
 #include "base/cleanup.h"
 #include "gen/limits.h"
 
@@ -140,11 +141,6 @@ int tree_remove(const char *path, uint32_t most)
 
 /* -- list -- */
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct str *)a)->p, ((const struct str *)b)->p);
-}
-
 static bool grow(struct arena *a, struct message_list *l, uint32_t *cap, size_t size)
 {
     if (l->count < *cap)
@@ -160,30 +156,6 @@ static bool grow(struct arena *a, struct message_list *l, uint32_t *cap, size_t 
     return true;
 }
 
-int tree_names(struct arena *a, const char *path, uint32_t max, struct message_list *out)
-{
-    CLEANUP(dir_closep) DIR *d = opendir(path);
-    struct dirent *e;
-    uint32_t cap = 0;
-    *out = (struct message_list){ 0 };
-    if (!d)
-        return -errno;
-    while ((e = readdir(d))) {
-        if (is_dots(e->d_name))
-            continue;
-        if (out->count >= max)
-            return -E2BIG;
-        struct str name = str_of(e->d_name);
-        name.p = arena_str(a, name);
-        if (!name.p || !grow(a, out, &cap, sizeof name))
-            return -ENOMEM;
-        ((struct str *)out->at)[out->count++] = name;
-    }
-    if (out->count)
-        qsort(out->at, out->count, sizeof(struct str), by_name);
-    return 0;
-}
-
 struct lister {
     struct user_names *names;
     struct message_list *out;
@@ -193,14 +165,15 @@ struct lister {
 static int list_below(struct lister *l, struct str path, uint32_t depth)
 {
     struct arena *a = l->names->mem;
-    struct message_list names;
-    int r = tree_names(a, path.p, l->most - l->out->count, &names);
+    struct str *names;
+    uint32_t count;
+    int r = archive_names(a, path.p, l->most - l->out->count, &names, &count);
     if (r < 0)
         return r == -E2BIG ? TREE_TOO_MANY : r;
-    for (uint32_t i = 0; i < names.count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (l->out->count >= l->most)
             return TREE_TOO_MANY;
-        struct str p = path_join(a, path, ((struct str *)names.at)[i]);
+        struct str p = path_join(a, path, names[i]);
         if (!p.p || !grow(a, l->out, &l->cap, sizeof(struct schema_entry)))
             return -ENOMEM;
         struct schema_entry *e = (struct schema_entry *)l->out->at + l->out->count;

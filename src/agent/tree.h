@@ -17,10 +17,6 @@ enum { TREE_DONE = 0, TREE_TOO_MANY = 1 };
  * failure, after which the rest was removed as far as it went. */
 int tree_remove(const char *path, uint32_t most);
 
-/* The names in a directory in byte order, without . and .. ; terminated, in the arena. 0 or a
- * negative errno; -E2BIG when there are more than `max`. */
-int tree_names(struct arena *a, const char *path, uint32_t max, struct message_list *out);
-
 /* Appends to *out (struct schema_entry) what is below `path`, `depth` levels deep, each directory
  * followed by its contents; entries that vanish meanwhile are left out. TREE_DONE, TREE_TOO_MANY
  * (more than `most`), or a negative errno of the directory itself. */

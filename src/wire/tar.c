@@ -338,7 +338,11 @@ void tar_put_padding(struct buf *b, int64_t size)
 void tar_put_entry(struct buf *b, const struct tar_entry *e)
 {
     static const char types[] = {
-        [TAR_FILE] = '0', [TAR_DIRECTORY] = '5', [TAR_SYMLINK] = '2', [TAR_HARDLINK] = '1'
+        [TAR_FILE] = '0',
+        [TAR_DIRECTORY] = '5',
+        [TAR_SYMLINK] = '2',
+        [TAR_HARDLINK] = '1',
+        [TAR_OTHER] = '6' /* a fifo */
     };
     struct buf pax;
     char size[24];

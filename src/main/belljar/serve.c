@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "ipc/link.h"
+#include "main/belljar/commands.h"
 
 /* uid ranges of sandboxes: within what systemd and Debian leave to containers (524288 up to
  * 1879048191), 65536 ids each, cut for the servers of one host. */
@@ -31,12 +31,6 @@ struct manager {
     uint64_t edge_count;
     bool stopping;
 };
-
-static int serve_say(const struct op *op)
-{
-    fprintf(stderr, "belljar: %s\n", op->fault.text);
-    return fault_exit(op->fault.code);
-}
 
 /* -- sockets -- */
 
@@ -267,84 +261,55 @@ static void on_signal(void *data, int signal)
 
 /* -- commands -- */
 
-static int run(struct manager *m)
+static int run(struct cli *c, struct manager *m)
 {
     static const int signals[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, 0 };
-    struct op op = { 0 };
-    int r = serve_host_init(&op, &m->host, &m->config);
+    int r = serve_host_init(&c->op, &m->host, &m->config);
     if (r < 0)
-        return serve_say(&op);
+        return cli_fail_op(c);
     m->loop = loop_new();
-    if (!m->loop || loop_signals(m->loop, signals, on_signal, m) < 0) {
-        fprintf(stderr, "belljar: cannot make an event loop: %s\n", strerror(errno));
-        return 70;
-    }
-    r = define_services(&op, m);
+    if (!m->loop || loop_signals(m->loop, signals, on_signal, m) < 0)
+        return cli_fail(c, FAULT_INTERNAL, "cannot make an event loop: %s", strerror(errno));
+    r = define_services(&c->op, m);
     if (r < 0)
-        return serve_say(&op);
+        return cli_fail_op(c);
     each_service(m, start_one, 0);
     r = loop_run(m->loop);
     log_info("stopped");
     return r < 0 ? 70 : 0;
 }
 
-int serve_main(int argc, char **argv)
+int serve_run(struct cli *c)
 {
-    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-                                             { "print-config", no_argument, NULL, 'p' },
-                                             { 0 } };
     static struct manager m;
-    struct op op = { 0 };
-    const char *file = NULL;
-    bool print = false;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o == '?')
-            return 2;
-        file = o == 'c' ? optarg : file;
-        print = print || o == 'p';
-    }
     log_init("belljar", LOG_INFO);
-    if (config_load(&op, &m.config, file) < 0)
-        return serve_say(&op);
-    if (print) {
+    if (config_load(&c->op, &m.config, cli_text(c, "config")) < 0)
+        return cli_fail_op(c);
+    if (cli_flag(c, "print-config")) {
         config_print(&m.config);
         return 0;
     }
-    return run(&m);
+    return run(c, &m);
 }
 
-int down_main(int argc, char **argv)
+int down_run(struct cli *c)
 {
-    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-                                             { "keep-sandboxes", no_argument, NULL, 'k' },
-                                             { 0 } };
-    struct config c;
-    struct op op = { 0 };
-    const char *file = NULL;
-    int signal = SIGQUIT;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o == '?')
-            return 2;
-        file = o == 'c' ? optarg : file;
-        signal = o == 'k' ? SIGTERM : signal;
-    }
-    if (config_load(&op, &c, file) < 0)
-        return serve_say(&op);
-    pid_t pid = serve_running(c.state);
+    struct config config;
+    int signal = cli_flag(c, "keep-sandboxes") ? SIGTERM : SIGQUIT;
+    if (config_load(&c->op, &config, cli_text(c, "config")) < 0)
+        return cli_fail_op(c);
+    pid_t pid = serve_running(config.state);
     if (pid <= 0) {
-        printf("no server runs on %s\n", c.state);
+        printf("no server runs on %s\n", config.state);
         return 0;
     }
-    if (kill(pid, signal) < 0) {
-        fprintf(stderr, "belljar: cannot signal process %d: %s\n", (int)pid, strerror(errno));
-        return 70;
-    }
+    if (kill(pid, signal) < 0)
+        return cli_fail(c, FAULT_INTERNAL, "cannot signal process %d: %s", (int)pid,
+                        strerror(errno));
     struct timespec step = { .tv_nsec = 20000000 };
-    for (int i = 0; i < 3000 && serve_running(c.state) == pid; i++) /* one minute */
+    for (int i = 0; i < 3000 && serve_running(config.state) == pid; i++) /* one minute */
         (void)nanosleep(&step, NULL);
-    if (serve_running(c.state) == pid) {
-        fprintf(stderr, "belljar: process %d has not ended within a minute\n", (int)pid);
-        return 10;
-    }
+    if (serve_running(config.state) == pid)
+        return cli_fail(c, FAULT_TIMEOUT, "process %d has not ended within a minute", (int)pid);
     return 0;
 }

@@ -61,7 +61,3 @@ void service_arg_fd(struct service *s, const char *option, int fd);
 void service_start(struct service *s);                  /* now; again and again when that fails */
 void service_ended(struct service *s, int wait_status); /* it was reaped: restart it */
 void service_stop(struct service *s, int signal);       /* signals it; it will not be restarted */
-
-/* Commands. Each returns the exit status. */
-int serve_main(int argc, char **argv);
-int down_main(int argc, char **argv);
