@@ -251,16 +251,19 @@ int belljar_watch_next(struct belljar_watch *w, int timeout_ms, struct belljar_c
 /* ---- templates ---- */
 
 struct belljar_build_options {
-    const char *name;          /* "name", "name:tag" */
-    const char *context;       /* directory that COPY takes from */
-    const char *start, *ready; /* commands; NULL: those of the Dockerfile */
-    int cpus, memory_mb;       /* default 2 and 1024 */
+    const char *name;                /* "name", "name:tag" */
+    const char *context;             /* directory that COPY takes from */
+    const char *file;                /* the Dockerfile's name in sentences; default "Dockerfile" */
+    const struct belljar_pair *args; /* for its ARGs; ended by a NULL name */
+    const char *start, *ready;       /* commands; NULL: those of the Dockerfile */
+    int cpus, memory_mb;             /* default 2 and 1024 */
     bool skips_cache;
     void (*on_log)(void *data, const char *level, const char *line);
     void *data;
 };
-/* Builds from the text of a Dockerfile and waits. The template's id, to be freed. A mistake in the
- * Dockerfile is told with its line before anything is sent. */
+/* Builds from the text of a Dockerfile (docs/dockerfile.md) and waits. The template's id, to be
+ * freed. A mistake in the Dockerfile, and a file that is not there, is told with its line before
+ * anything is sent; a step that fails likewise (ECANCELED). */
 char *belljar_build(struct belljar *b, const char *dockerfile,
                     const struct belljar_build_options *o);
 

@@ -190,11 +190,14 @@ int client_call_start(struct client_call *c, const char *type, struct str body)
     c->body = body;
     if (type)
         client_call_field(c, "Content-Type: %s", type);
-    else if (body.p)
+    else if (body.p || c->in_fd >= 0)
         client_call_field(c, "Content-Type:"); /* curl would say that it is a form */
     if (c->in_fd >= 0) {
-        client_call_field(c, "Transfer-Encoding: chunked");
         (void)curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
+        if (c->in_size)
+            (void)curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->in_size);
+        else
+            client_call_field(c, "Transfer-Encoding: chunked");
         (void)curl_easy_setopt(c->curl, CURLOPT_READFUNCTION, on_read);
         (void)curl_easy_setopt(c->curl, CURLOPT_READDATA, c);
     } else if (body.p) {

@@ -51,6 +51,7 @@ struct client_call {
     struct curl_slist *fields;
     struct str body;   /* borrowed until the end */
     int in_fd, out_fd; /* the request's body comes from, the answer's goes to; -1: memory */
+    int64_t in_size;   /* of what comes from in_fd; 0: not known, it is sent in chunks */
     struct buf in;     /* bytes of the answer that nobody took yet */
     size_t head_size;
     size_t in_max;     /* of them; a stream then waits, another call fails */

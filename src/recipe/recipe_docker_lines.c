@@ -226,18 +226,24 @@ static bool is_continued(const struct docker *d, struct str *line)
 static int join_lines(struct docker *d, struct str *out)
 {
     struct str line;
-    bool goes_on = true;
+    bool goes_on = true, has_gap = false, gap = false;
     struct buf b;
     buf_init(&b, 0);
     while (goes_on && next_physical(d, &line)) {
+        gap = buf_used(&b) && (gap || !str_trim(line).n);
         if (is_comment(line) || !str_trim(line).n)
             continue;
+        has_gap |= gap;
         if (!buf_used(&b))
             d->line = d->next_line - 1;
         goes_on = is_continued(d, &line);
         (void)buf_append(&b, line);
     }
-    return recipe_docker_take(d, &b, out);
+    int r = recipe_docker_take(d, &b, out);
+    if (r == 0 && has_gap)
+        r = recipe_docker_warn(d, "this goes on behind an empty line; is one %c too many?",
+                               d->escape);
+    return r;
 }
 
 int recipe_docker_lines_next(struct docker *d, struct docker_line *out)

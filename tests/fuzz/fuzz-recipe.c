@@ -1,9 +1,10 @@
-/* What a directory that somebody got from elsewhere may hold: Dockerfiles. What comes out of one is
- * something the server takes. */
+/* What a directory that somebody got from elsewhere may hold: Dockerfiles and .dockerignore. What
+ * comes out of a Dockerfile is something the server takes. */
 #include "fuzz.h"
 
 #include "base/log.h"
 #include "recipe/recipe_dockerfile.h"
+#include "recipe/recipe_ignore.h"
 
 static void check_text(struct str s)
 {
@@ -45,5 +46,25 @@ static void fuzz_dockerfile(struct str in)
     arena_deinit(&a);
 }
 
-static const struct fuzz_parser parsers[] = { { "dockerfile", fuzz_dockerfile } };
+/* The first line is a path, the others are patterns. */
+static void fuzz_ignore(struct str in)
+{
+    struct recipe_ignore ignore;
+    struct str path, name, rest;
+    struct arena a;
+    (void)str_cut(in, '\n', &path, &rest);
+    arena_init(&a, 0);
+    int r = recipe_ignore_parse(&a, rest, &ignore);
+    if (r == 0 && path.n < 256) {
+        bool is_out = recipe_ignore_has(&ignore, path);
+        assert(ignore.count || !is_out);
+        (void)str_cut(path, '/', &name, &path);
+        for (uint32_t i = 0; i < ignore.count && i < 16; i++)
+            (void)recipe_match_name(ignore.patterns[i], name);
+    }
+    arena_deinit(&a);
+}
+
+static const struct fuzz_parser parsers[] = { { "dockerfile", fuzz_dockerfile },
+                                              { "ignore", fuzz_ignore } };
 FUZZ_MAIN(parsers)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "recipe/recipe_dockerfile.h"
+#include "recipe/recipe_ignore.h"
 
 #include "golden.h"
 #include "tests.h"
@@ -187,12 +188,79 @@ static void growth_is_bounded(void **state)
     buf_deinit(&b);
 }
 
+static void names_match(void **state)
+{
+    static const struct {
+        const char *pattern, *name;
+        bool matches;
+    } cases[] = {
+        { "*", "a", true },
+        { "*", "", true },
+        { "a*", "a", true },
+        { "*.c", "x.c", true },
+        { "*.c", "x.cc", false },
+        { "a?c", "abc", true },
+        { "a?c", "ac", false },
+        { "[a-c]x", "bx", true },
+        { "[a-c]x", "dx", false },
+        { "[^a-c]x", "dx", true },
+        { "[!a]x", "ax", false },
+        { "[]]", "]", true },
+        { "[a", "a", false },
+        { "\\*", "*", true },
+        { "\\*", "a", false },
+        { "[\\]a]", "]", true },
+        { "a*b*c", "aXbYbc", true },
+        { "a*b*c", "acb", false },
+        { "**", "abc", true },
+        { "*a*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaa", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (recipe_match_name(str_of(cases[i].pattern), str_of(cases[i].name)) != cases[i].matches)
+            fail_msg("%s %s", cases[i].pattern, cases[i].name);
+    assert_true(recipe_is_pattern(STR("a*")));
+    assert_false(recipe_is_pattern(STR("a\\*")));
+}
+
+static void files_are_ignored(void **state)
+{
+    static const char text[] = "# first\r\n  *.md \n!README.md\n/build/\n**/*.o\n!keep/x.o\n"
+                               "a/**/z\ndeep/**\n!deep/er/yes\n\n./odd//name/\n";
+    static const struct {
+        const char *path;
+        bool is_out;
+    } cases[] = {
+        { "x.md", true },         { "README.md", false },
+        { "sub/x.md", false },    { "build", true },
+        { "build/a/b", true },    { "sub/build", false },
+        { "x.o", true },          { "a/b/x.o", true },
+        { "keep/x.o", false },    { "a/z", true },
+        { "a/b/c/z", true },      { "a/b/c/y", false },
+        { "deep", false },        { "deep/x", true },
+        { "deep/er/yes", false }, { "deep/er/yes/x", false },
+        { "odd/name", true },     { "# first", false },
+        { "a", false },
+    };
+    struct recipe_ignore ignore;
+    struct arena a;
+    (void)state;
+    arena_init(&a, 0);
+    assert_int_equal(recipe_ignore_parse(&a, str_of(text), &ignore), 0);
+    assert_true(ignore.has_exceptions);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (recipe_ignore_has(&ignore, str_of(cases[i].path)) != cases[i].is_out)
+            fail_msg("%s", cases[i].path);
+    arena_deinit(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_ones),         cmocka_unit_test(bad_ones),
         cmocka_unit_test(bytes_are_checked), cmocka_unit_test(ends_of_lines_and_marks),
         cmocka_unit_test(options_hold),      cmocka_unit_test(growth_is_bounded),
+        cmocka_unit_test(names_match),       cmocka_unit_test(files_are_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
