@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -174,15 +175,66 @@ int file_remove_tree(int dir, const char *name)
 }
 
 #define COPY_STEP ((off_t)4 << 20)
+#define COPY_DIRECT ((off_t)1 << 20) /* from this length on past the page cache */
+#define COPY_ALIGN ((off_t)4096)
 
-static int range_copy(int from, int to, off_t at, off_t end, bool (*is_over)(void))
+/* What is copied here was mostly written past the page cache (by loop devices) and is not looked at
+ * soon: large pieces go past it too, at 0.65 instead of 0.2 to 0.4 GB/s, with next to no CPU. Small
+ * ones would wait for the disk one by one. */
+struct copy {
+    int from, to;
+    int from_direct, to_direct; /* -1: these file systems cannot */
+    void *room;                 /* COPY_STEP bytes */
+    bool (*is_over)(void);
+};
+
+static int reopen(int fd, int flags)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, flags | O_DIRECT | O_CLOEXEC);
+}
+
+static void copy_open_direct(struct copy *c)
+{
+    c->room =
+        mmap(NULL, (size_t)COPY_STEP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (c->room == MAP_FAILED)
+        c->room = NULL;
+    if (c->room && (c->from_direct = reopen(c->from, O_RDONLY)) >= 0)
+        c->to_direct = reopen(c->to, O_WRONLY);
+}
+
+static void copy_close(struct copy *c)
+{
+    if (c->room)
+        (void)munmap(c->room, (size_t)COPY_STEP);
+    fd_closep(&c->from_direct);
+    fd_closep(&c->to_direct);
+}
+
+/* Bytes copied from `at` on, at most `step`, or a negative errno. */
+static ssize_t copy_step(const struct copy *c, off_t at, off_t step, bool is_direct)
+{
+    loff_t in = at, out = at;
+    if (!is_direct)
+        return copy_file_range(c->from, &in, c->to, &out, (size_t)step, 0);
+    ssize_t n = pread(c->from_direct, c->room, (size_t)step, at);
+    return n > 0 ? pwrite(c->to_direct, c->room, (size_t)n, at) : n;
+}
+
+static int range_copy(const struct copy *c, off_t at, off_t end)
 {
     while (at < end) {
         off_t step = end - at < COPY_STEP ? end - at : COPY_STEP;
-        loff_t in = at, out = at;
-        if (is_over && is_over())
+        bool is_direct = c->to_direct >= 0 && step >= COPY_DIRECT && at % COPY_ALIGN == 0;
+        if (is_direct)
+            step -= step % COPY_ALIGN;
+        if (c->is_over && c->is_over())
             return -ECANCELED;
-        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)step, 0);
+        ssize_t n = copy_step(c, at, step, is_direct);
+        if (n < 0 && is_direct && errno == EINVAL)
+            n = copy_step(c, at, step, false);
         if (n <= 0)
             return RAISE(n < 0 ? -errno : -EIO);
         at += n;
@@ -190,8 +242,28 @@ static int range_copy(int from, int to, off_t at, off_t end, bool (*is_over)(voi
     return 0;
 }
 
+static int copy_all(const struct copy *c, off_t size, uint64_t *sum)
+{
+    for (off_t at = 0; at < size;) {
+        off_t data = lseek(c->from, at, SEEK_DATA);
+        if (data < 0)
+            return errno == ENXIO ? 0 : RAISE(-errno); /* only a hole is left */
+        at = lseek(c->from, data, SEEK_HOLE);
+        if (at < 0)
+            return RAISE(-errno);
+        int r = range_copy(c, data, at);
+        if (r < 0)
+            return r;
+        *sum += (uint64_t)(at - data);
+    }
+    return 0;
+}
+
 int file_copy_sparse(int from, int to, bool (*is_over)(void), uint64_t *copied)
 {
+    struct copy c = {
+        .from = from, .to = to, .from_direct = -1, .to_direct = -1, .is_over = is_over
+    };
     struct stat st;
     uint64_t none;
     uint64_t *sum = copied ? copied : &none;
@@ -204,17 +276,8 @@ int file_copy_sparse(int from, int to, bool (*is_over)(void), uint64_t *copied)
     }
     if (ftruncate(to, st.st_size) < 0)
         return RAISE(-errno);
-    for (off_t at = 0; at < st.st_size;) {
-        off_t data = lseek(from, at, SEEK_DATA);
-        if (data < 0)
-            return errno == ENXIO ? 0 : RAISE(-errno); /* only a hole is left */
-        at = lseek(from, data, SEEK_HOLE);
-        if (at < 0)
-            return RAISE(-errno);
-        int r = range_copy(from, to, data, at, is_over);
-        if (r < 0)
-            return r;
-        *sum += (uint64_t)(at - data);
-    }
-    return 0;
+    copy_open_direct(&c);
+    int r = copy_all(&c, st.st_size, sum);
+    copy_close(&c);
+    return r;
 }

@@ -124,6 +124,8 @@ static int make_spec(struct build *b, struct sandbox_spec *spec)
         return -ENOMEM;
     spec->timeout_s = LIMIT_BUILD_RUN_S;
     spec->memory_bytes = (uint64_t)b->memory_mb << 20;
+    if (b->image && spec->memory_bytes < LIMIT_IMAGE_MEMORY_SIZE)
+        spec->memory_bytes = LIMIT_IMAGE_MEMORY_SIZE;
     spec->cpus_milli = (uint64_t)b->cpus * 1000;
     spec->disk_bytes = has->disk_bytes;
     spec->pids = has->pids;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "unpack/unpack_seen.h"
 #include "unpack/unpack_stream.h"
 #include "wire/tar.h"
 
@@ -20,7 +21,7 @@ enum { ENTRIES_MOST = 5000000, NAME_SIZE = 4096, DEPTH_MOST = 200 };
 
 struct unpack {
     int root;
-    bool removes;  /* the first pass: whiteouts only */
+    struct unpack_seen seen;
     int file;      /* being written; -1: none */
     uint32_t mode; /* it gets at its end: to write to a file takes setuid away */
     uint64_t entries;
@@ -94,34 +95,58 @@ static int remove_all(int dir, const char *name, int depth)
     return r == 0 && unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : r;
 }
 
-static int empty_dir(int dir)
+static int remove_older(const struct unpack *u, int dir, const char *name, char path[NAME_SIZE],
+                        int depth);
+
+/* What is in the directory `name` of `dir`, which is `path`, as far as it is not of this layer. */
+static int empty_of_older(const struct unpack *u, int dir, const char *name, char path[NAME_SIZE],
+                          int depth)
 {
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (depth >= DEPTH_MOST)
+        return -ELOOP;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     CLEANUP(dir_closep) DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    int r = d ? 0 : -errno;
-    for (struct dirent *e; r == 0 && (e = readdir(d));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            r = remove_all(dirfd(d), e->d_name, 0);
+    if (!d) /* no directory, or a link: there is nothing in it */
+        return errno == ENOTDIR || errno == ENOENT || errno == ELOOP ? 0 : -errno;
+    int r = 0;
+    size_t end = strlen(path);
+    for (struct dirent *e; r == 0 && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        int n = snprintf(path + end, NAME_SIZE - end, "%s%s", end ? "/" : "", e->d_name);
+        r = (size_t)n < NAME_SIZE - end ? remove_older(u, dirfd(d), e->d_name, path, depth + 1)
+                                        : -ENAMETOOLONG;
+        path[end] = '\0';
+    }
     return r;
 }
 
-/* The first pass: what the layer says is gone. */
-static int remove_entry(const struct unpack *u, char *path)
+static int remove_older(const struct unpack *u, int dir, const char *name, char path[NAME_SIZE],
+                        int depth)
+{
+    return unpack_seen_has(&u->seen, str_of(path)) ? empty_of_older(u, dir, name, path, depth)
+                                                   : remove_all(dir, name, depth);
+}
+
+/* A whiteout: what it names was there before, and is gone. */
+static int remove_entry(const struct unpack *u, char path[NAME_SIZE])
 {
     const char *name;
-    struct stat st;
-    char *slash = strrchr(path, '/');
-    if (strncmp(slash ? slash + 1 : path, WHITEOUT, strlen(WHITEOUT)) != 0)
-        return 0;
-    CLEANUP(fd_closep) int dir = open_parent(u, path, &name);
+    char *slash = strrchr(path, '/'), copy[NAME_SIZE], gone[NAME_SIZE];
+    size_t at = slash ? (size_t)(slash - path) + 1 : 0;
+    (void)snprintf(copy, sizeof copy, "%s", path);
+    CLEANUP(fd_closep) int dir = open_parent(u, copy, &name);
     if (dir < 0)
         return dir == -ENOTDIR ? 0 : dir;
-    if (strcmp(name, OPAQUE) == 0)
-        return fstat(dir, &st) == 0 ? empty_dir(dir) : -errno;
-    name += strlen(WHITEOUT);
+    if (strcmp(path + at, OPAQUE) == 0) {
+        path[slash ? at - 1 : 0] = '\0';
+        return empty_of_older(u, dir, ".", path, 0);
+    }
+    name = path + at + strlen(WHITEOUT);
     if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return -EBADMSG;
-    return remove_all(dir, name, 0);
+    (void)snprintf(gone, sizeof gone, "%.*s%s", (int)at, path, name);
+    return remove_older(u, dir, name, gone, 0);
 }
 
 static int set_owner(int dir, const char *name, const struct tar_entry *e)
@@ -180,14 +205,22 @@ static int make_symlink(int dir, const char *name, const struct tar_entry *e)
     return set_owner(dir, name, e);
 }
 
-/* The second pass: what the layer adds. */
+static int add_other(struct unpack *u, int dir, const char *name, const struct tar_entry *e)
+{
+    if (e->type == TAR_SYMLINK)
+        return make_symlink(dir, name, e);
+    if (e->type == TAR_HARDLINK)
+        return make_hardlink(u, dir, name, e->link);
+    return make_file(u, dir, name, e);
+}
+
 static int add_entry(struct unpack *u, char *path, const struct tar_entry *e)
 {
     const char *name;
-    char *slash = strrchr(path, '/');
-    bool is_whiteout = strncmp(slash ? slash + 1 : path, WHITEOUT, strlen(WHITEOUT)) == 0;
-    if (is_whiteout || (e->type == TAR_HARDLINK && is_same(path, e->link)))
+    if (e->type == TAR_HARDLINK && is_same(path, e->link))
         return 0;
+    if (!unpack_seen_add(&u->seen, str_of(path)))
+        return -ENOMEM;
     CLEANUP(fd_closep) int dir = open_parent(u, path, &name);
     if (dir < 0)
         return dir;
@@ -195,14 +228,16 @@ static int add_entry(struct unpack *u, char *path, const struct tar_entry *e)
         return make_directory(dir, name, e);
     if (e->type == TAR_OTHER) /* devices and the like: what a sandbox needs, it has */
         return 0;
-    int r = remove_all(dir, name, 0);
-    if (r < 0)
-        return r;
-    if (e->type == TAR_SYMLINK)
-        return make_symlink(dir, name, e);
-    if (e->type == TAR_HARDLINK)
-        return make_hardlink(u, dir, name, e->link);
-    return make_file(u, dir, name, e);
+    int r = add_other(u, dir, name, e);
+    if (r == -EEXIST && (r = remove_all(dir, name, 0)) == 0)
+        r = add_other(u, dir, name, e);
+    return r;
+}
+
+static bool is_whiteout(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strncmp(slash ? slash + 1 : path, WHITEOUT, strlen(WHITEOUT)) == 0;
 }
 
 /* What the engine mounts, or the host gives to every sandbox: an image has empty files there. */
@@ -235,7 +270,7 @@ static int take_entry(struct unpack *u, const struct tar_entry *e)
     }
     if (!path[0] || is_of_host(path))
         return 0;
-    int r = u->removes ? remove_entry(u, path) : add_entry(u, path, e);
+    int r = is_whiteout(path) ? remove_entry(u, path) : add_entry(u, path, e);
     if (r < 0 && !u->why[0])
         (void)snprintf(u->why, UNPACK_WHY_SIZE, "'%s': %s", shown, strerror(-r));
     return r;
@@ -280,13 +315,11 @@ static int take(struct unpack *u, struct tar_reader *t, struct str in)
     return r;
 }
 
-static int pass(struct unpack *u, int fd)
+static int unpack_all(struct unpack *u, struct unpack_stream *s)
 {
     char piece[65536];
     struct tar_reader t;
-    struct unpack_stream *s = unpack_stream_open(fd);
-    int r = s ? 0 : -EIO;
-    u->entries = 0;
+    int r = 0;
     tar_reader_init(&t);
     while (r == 0) {
         ssize_t n = unpack_stream_read(s, piece, sizeof piece);
@@ -298,18 +331,18 @@ static int pass(struct unpack *u, int fd)
         r = u->file >= 0 ? -EBADMSG : 0;
     fd_closep(&u->file);
     tar_reader_deinit(&t);
-    unpack_stream_close(s);
     return r;
 }
 
 int unpack_layer(int root, int fd, char why[UNPACK_WHY_SIZE])
 {
-    struct unpack u = { .root = root, .removes = true, .file = -1, .why = why };
+    struct unpack u = { .root = root, .file = -1, .why = why };
+    struct unpack_stream *s = unpack_stream_open(fd);
     why[0] = '\0';
-    int r = pass(&u, fd);
-    u.removes = false;
-    if (r == 0)
-        r = pass(&u, fd);
+    unpack_seen_init(&u.seen);
+    int r = s ? unpack_all(&u, s) : -EIO;
+    unpack_seen_deinit(&u.seen);
+    unpack_stream_close(s);
     if (r < 0 && !why[0])
         (void)snprintf(why, UNPACK_WHY_SIZE, "%s",
                        r == -EBADMSG ? "it is damaged or cut off" : strerror(-r));

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* Applies the layer in `fd` (at its start, seekable) to the directory `root`. Whiteouts first: they
- * are about what was there before. Devices and sockets are left out. 0, or a negative errno; `why`
- * says what was wrong. */
+/* Applies the layer in `fd` (at its start, seekable) to the directory `root`. Whiteouts are about
+ * what was there before, wherever they stand. Devices and sockets are left out. 0, or a negative
+ * errno; `why` says what was wrong. */
 #define UNPACK_WHY_SIZE 256
 int unpack_layer(int root, int fd, char why[UNPACK_WHY_SIZE]);

@@ -108,6 +108,27 @@ test('layers of all codings, whiteouts, owners and the environment', async () =>
   assert.doesNotMatch(again.logs, /layer 1/)
 })
 
+test('whiteouts are about the layers below, wherever they stand; gzip in members', async () => {
+  const old = archive(...['a/old', 'a/both', 'a/sub/old', 'b/old', 'c/old', 'd', 'e/x/old', 'f'].map((n) => entry(n, { body: 'old' })))
+  // each whiteout comes after what its own layer brings
+  const young = archive(entry('a/new', { body: 'new' }), entry('a/both', { body: 'new' }), entry('a/sub/', { type: '5' }), entry('a/sub/new', { body: 'new' }), entry('a/.wh..wh..opq'),
+    entry('b/new', { body: 'new' }), entry('.wh.b'), entry('.wh.c'), entry('d/', { type: '5' }), entry('d/new', { body: 'new' }), entry('.wh.d'), entry('e/x/new', { body: 'new' }), entry('e/.wh..wh..opq'),
+    entry('f', { type: '2', link: 'a' }), entry('.wh.f'), entry('.wh.never'))
+  codecs['tar+gzip'] = (b) => Buffer.concat([zlib.gzipSync(b.subarray(0, 700)), zlib.gzipSync(b.subarray(700))])
+  push(`${free}/white:v1`, [['tar', small], ['tar+gzip', old], ['tar+gzip', young]])
+  codecs['tar+gzip'] = (b) => zlib.gzipSync(b)
+  const b = await build(image(`${free}/white:v1`), 'white')
+  const t = await create(b.name)
+  assert.deepEqual((await sh(t, 'cd /; find a b c d e f 2>/dev/null || :')).split('\n').sort(), 'a a/both a/new a/sub a/sub/new b b/new d d/new e e/x e/x/new f'.split(' '))
+  assert.equal(await sh(t, 'cat /a/both; ls -l /f | grep -c -- "-> a"'), 'new1')
+  const damaged = zlib.gzipSync(archive(entry('x', { body: 'y'.repeat(5000) })))
+  damaged[damaged.length - 6] ^= 1 // the checksum of the bytes
+  codecs['tar+gzip'] = (b) => b.length === young.length ? damaged : zlib.gzipSync(b)
+  push(`${free}/white:bad`, [['tar', small], ['tar+gzip', young]])
+  codecs['tar+gzip'] = (b) => zlib.gzipSync(b)
+  await assert.rejects(Template.build(image(`${free}/white:bad`), named('white-bad'), opts), /layer 2: it is damaged or cut off/)
+})
+
 test('by digest, with a password, and what is refused', async () => {
   const digest = push(`${locked}/private:v1`, [['tar+gzip', small]], { creds: 'me:secret' })
   const b = await build(image(`${locked}/private@${digest}`, { username: 'me', password: 'secret' }), 'digest')
