@@ -7,7 +7,7 @@
 extern const struct cli_command cli_run_commands[], cli_sandbox_commands[], cli_template_commands[],
     cli_key_commands[];
 
-int cli_exec_run(struct cli *c);    /* sandbox exec */
-int cli_shell_run(struct cli *c);   /* sandbox shell */
-int cli_copy_run(struct cli *c);    /* sandbox cp */
-int cli_metrics_run(struct cli *c); /* sandbox metrics */
+int cli_exec_run(struct cli *c);  /* sandbox exec */
+int cli_shell_run(struct cli *c); /* sandbox shell */
+int cli_copy_run(struct cli *c);  /* sandbox cp */
+int cli_logs_run(struct cli *c);  /* sandbox logs */

@@ -227,7 +227,7 @@ static int info(struct cli *c)
     return 0;
 }
 
-int cli_metrics_run(struct cli *c)
+static int metrics(struct cli *c)
 {
     static const char *const titles[] = { "TIME",  "CPU %", "CPUS", "MEMORY", "OF",
                                           "CACHE", "DISK",  "OF",   NULL };
@@ -291,6 +291,12 @@ static const struct cli_option copy_options[] = {
     { "quiet", 'q', NULL, CLI_FLAG, "no progress on the terminal", NULL },
     { NULL },
 };
+static const struct cli_option logs_options[] = {
+    { "follow", 'f', NULL, CLI_FLAG, "go on until the sandbox ends", NULL },
+    { "level", 0, "LEVEL", CLI_TEXT, "debug, info, warn or error, and what is worse", NULL },
+    { "search", 0, "TEXT", CLI_TEXT, "only what has this in it", NULL },
+    { NULL },
+};
 static const struct cli_option metrics_options[] = {
     { "last", 'n', "COUNT", CLI_NUMBER, "only the last ones", "20" },
     { NULL },
@@ -342,8 +348,12 @@ const struct cli_command cli_sandbox_commands[] = {
       "    belljar sandbox cp project ID:work\n"
       "    belljar sandbox cp ID:work/result.csv .",
       copy_options, cli_copy_run },
+    { "sandbox", "logs", "ID", 1, 1, CLI_SANDBOXES, BOTH,
+      "what the commands of a sandbox did lately",
+      "A line for each that was printed, and for each start and end. With --json an object a line.",
+      logs_options, cli_logs_run },
     { "sandbox", "metrics", "ID", 1, 1, CLI_SANDBOXES, BOTH, "what a sandbox used, over time", NULL,
-      metrics_options, cli_metrics_run },
+      metrics_options, metrics },
     { "sandbox", "pause", "ID", 1, 1, CLI_SANDBOXES, CLI_SERVER,
       "let a sandbox stand still; its files, memory and processes are kept", NULL, pause_options,
       pause_run },

@@ -8,7 +8,7 @@ _belljar()
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [ -z "$skip" ] || { skip=; continue; }
         case $word in
-        --wait | --config | --code | -c | --language | -l | --sandbox | -s | --template | --env | -e | --timeout | -t | --output | -o | --url | --sandbox-url | --key | --metadata | -m | --state | -s | --user | -u | --workdir | -w | --last | -n | --count | -n) skip=yes ;;
+        --wait | --config | --code | -c | --language | -l | --sandbox | -s | --template | --env | -e | --timeout | -t | --output | -o | --url | --sandbox-url | --key | --metadata | -m | --state | -s | --user | -u | --workdir | -w | --level | --search | --last | -n | --count | -n) skip=yes ;;
         -*) ;;
         *) line+="$word " ;;
         esac
@@ -23,7 +23,7 @@ _belljar()
     [ -z "$skip" ] || return
     case $line in
     "") words="up down serve doctor run completion sandbox sb template tpl keys " options="--help --version --man" ;;
-    "sandbox " | "sb ") words="create list info exec shell cp metrics pause resume snapshot fork kill " options="--help" ;;
+    "sandbox " | "sb ") words="create list info exec shell cp logs metrics pause resume snapshot fork kill " options="--help" ;;
     "template " | "tpl ") words="list info tag untag delete " options="--help" ;;
     "keys ") words="create list revoke " options="--help" ;;
     "up "*)
@@ -68,6 +68,10 @@ _belljar()
     "sandbox cp "* | "sb cp "*)
         options="--quiet --json --url --sandbox-url --key --help"
         files=yes
+        ;;
+    "sandbox logs "* | "sb logs "*)
+        options="--follow --level --search --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox metrics "* | "sb metrics "*)
         options="--last --json --url --sandbox-url --key --help"
