@@ -135,6 +135,15 @@ int cli_main(const struct cli_program *p, int argc, char **argv);
 __attribute__((format(printf, 3, 4))) int cli_fail(struct cli *c, enum fault_code code,
                                                    const char *fmt, ...);
 int cli_fail_op(struct cli *c); /* what c->op holds */
+#define CLI_FAILED 1            /* exit: code that was run, a build, has failed by itself */
+
+/* A file that a person named, or - for standard input. The descriptor, or -1 with errno. */
+int cli_open(const char *file);
+/* All of it, which must be text of at most CLI_SOURCE_SIZE (the limit of `out`). 0, or the exit
+ * status after it said why. */
+#define CLI_SOURCE_SIZE (16 << 20)
+#define CLI_SOURCE_PIECE 32768
+int cli_read_text(struct cli *c, const char *name, int fd, struct buf *out);
 
 /* Completion scripts: the command of a CLI_SHELLS row. */
 int cli_completion_run(struct cli *c);

@@ -10,4 +10,5 @@ extern const struct cli_command cli_run_commands[], cli_sandbox_commands[], cli_
 int cli_exec_run(struct cli *c);  /* sandbox exec */
 int cli_shell_run(struct cli *c); /* sandbox shell */
 int cli_copy_run(struct cli *c);  /* sandbox cp */
+int cli_build_run(struct cli *c); /* template build */
 int cli_logs_run(struct cli *c);  /* sandbox logs */

@@ -1,7 +1,10 @@
 /* From words to an exit status. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
@@ -31,6 +34,31 @@ int cli_fail(struct cli *c, enum fault_code code, const char *fmt, ...)
 }
 
 int cli_fail_op(struct cli *c) { return fail(c, c->op.fault.code, c->op.fault.text); }
+
+int cli_open(const char *file)
+{
+    return strcmp(file, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                  : open(file, O_RDONLY | O_CLOEXEC);
+}
+
+int cli_read_text(struct cli *c, const char *name, int fd, struct buf *out)
+{
+    for (;;) {
+        char *p = buf_room(out, CLI_SOURCE_PIECE);
+        ssize_t n = p ? read(fd, p, CLI_SOURCE_PIECE) : 0;
+        if (!p)
+            return cli_fail(c, FAULT_TOO_LARGE, "%s: more than %d MiB", name,
+                            CLI_SOURCE_SIZE >> 20);
+        if (n < 0 && errno != EINTR)
+            return cli_fail(c, FAULT_INVALID, "%s: %s", name, strerror(errno));
+        if (n == 0)
+            break;
+        buf_added(out, n > 0 ? (size_t)n : 0);
+    }
+    if (buf_used(out) && memchr(buf_str(out).p, 0, buf_used(out)))
+        return cli_fail(c, FAULT_INVALID, "%s: that is no text", name);
+    return 0;
+}
 
 static int put(struct buf *b)
 {

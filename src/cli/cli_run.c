@@ -15,7 +15,6 @@
 #include "wire/connect.h"
 #include "wire/json.h"
 
-#define CODE_SIZE (16 << 20)
 #define SLACK_S 60 /* that a sandbox of ours lives longer than its code may run */
 
 static const struct {
@@ -48,26 +47,11 @@ static const char *language_of(const char *file)
 /* 0, or the exit status. */
 static int read_code(struct cli *c, const char *file, struct buf *out)
 {
-    CLEANUP(fd_closep)
-    int fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_closep) int fd = cli_open(file);
     if (fd < 0)
         return cli_fail(c, errno == ENOENT ? FAULT_NOT_FOUND : FAULT_INVALID, "%s: %s", file,
                         strerror(errno));
-    for (;;) {
-        char *p = buf_room(out, CLI_PIECE);
-        ssize_t n = p ? read(fd, p, CLI_PIECE) : 0;
-        if (!p)
-            return cli_fail(c, FAULT_TOO_LARGE, "%s: more than %d MiB of code", file,
-                            CODE_SIZE >> 20);
-        if (n < 0 && errno != EINTR)
-            return cli_fail(c, FAULT_INVALID, "%s: %s", file, strerror(errno));
-        if (n == 0)
-            break;
-        buf_added(out, n > 0 ? (size_t)n : 0);
-    }
-    if (memchr(buf_str(out).p ? buf_str(out).p : "", 0, buf_used(out)))
-        return cli_fail(c, FAULT_INVALID, "%s: that is no text", file);
-    return 0;
+    return cli_read_text(c, file, fd, out);
 }
 
 /* -- the sandbox: ended with us, however we end -- */
@@ -209,7 +193,7 @@ static int print_json(const struct belljar_execution *e)
                           results_json(e), "error", error);
     (void)cli_print_json(v);
     json_decref(v);
-    return e->error_name ? 1 : 0;
+    return e->error_name ? CLI_FAILED : 0;
 }
 
 static void on_stdout(void *data, const char *text)
@@ -253,7 +237,7 @@ static int execute(struct cli *c, struct belljar_sandbox *s, const char *file, c
         (void)fflush(stdout);
         if (e.error_name) {
             fprintf(stderr, "%s\n", e.traceback && e.traceback[0] ? e.traceback : e.error_name);
-            status = 1;
+            status = CLI_FAILED;
         }
     }
     belljar_execution_free(&e);
@@ -292,7 +276,7 @@ static int run(struct cli *c)
     int status = 0;
     if (!code == !c->word_count)
         return cli_fail(c, FAULT_INVALID, "what is to run: FILE, - for standard input, or -c CODE");
-    buf_init(&text, CODE_SIZE);
+    buf_init(&text, CLI_SOURCE_SIZE);
     if (!code)
         status = read_code(c, file, &text);
     if (status == 0 && !code)

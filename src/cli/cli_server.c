@@ -90,7 +90,8 @@ static enum fault_code fault_of(int status, int err)
     static const struct {
         int err;
         enum fault_code code;
-    } causes[] = { { ETIMEDOUT, FAULT_TIMEOUT },
+    } causes[] = { { EINVAL, FAULT_INVALID },
+                   { ETIMEDOUT, FAULT_TIMEOUT },
                    { EHOSTDOWN, FAULT_NOT_FOUND },
                    { ENOENT, FAULT_NOT_FOUND },
                    { ECONNREFUSED, FAULT_UNAVAILABLE } };

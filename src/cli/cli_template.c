@@ -171,8 +171,30 @@ static int delete (struct cli *c)
 
 /* -- the table -- */
 
+static const struct cli_option build_options[] = {
+    { "name", 'n', "NAME[:TAG]", CLI_TEXT, "what it will be called", NULL },
+    { "file", 'f', "FILE", CLI_FILE,
+      "the Dockerfile, or -; else e2b.Dockerfile or Dockerfile in DIR", NULL },
+    { "build-arg", 'a', "NAME=VALUE", CLI_PAIR, "for an ARG of the Dockerfile", NULL },
+    { "start", 0, "COMMAND", CLI_TEXT, "runs in every sandbox; else CMD and ENTRYPOINT", NULL },
+    { "ready", 0, "COMMAND", CLI_TEXT, "succeeds when a sandbox can be used", NULL },
+    { "cpus", 0, "COUNT", CLI_NUMBER, "processors of a sandbox", "2" },
+    { "memory", 0, "MIB", CLI_NUMBER, "memory of a sandbox", "1024" },
+    { "no-cache", 0, NULL, CLI_FLAG, "run every step anew", NULL },
+    { "verbose", 'v', NULL, CLI_FLAG, "all that the log has", NULL },
+    { NULL },
+};
+
 #define BOTH (CLI_SERVER | CLI_JSON)
 const struct cli_command cli_template_commands[] = {
+    { "template", "build", "[DIR]", 0, 1, CLI_FILES, BOTH,
+      "build a template from a Dockerfile; prints its id",
+      "COPY takes from DIR, the current directory unless given. The log is on standard error. A\n"
+      "mistake in the Dockerfile and a step that fails are told with their line; exit status 1\n"
+      "when a step, or the start or ready command, failed.\n"
+      "\n"
+      "    belljar template build -n my-app --ready 'curl -sf localhost:8080'",
+      build_options, cli_build_run },
     { "template", "list", "", 0, 0, CLI_NONE, BOTH, "templates, newest first", NULL, NULL, list },
     { "template", "info", "NAME", 1, 1, CLI_TEMPLATES, BOTH, "names, builds and tags of a template",
       NULL, NULL, info },

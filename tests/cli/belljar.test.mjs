@@ -388,6 +388,49 @@ test('run: in a sandbox that stays; kept ones; Ctrl-C ends the others', async ()
   assert.deepEqual(left.sort(), [id, kept].sort())
 })
 
+test('template build: Dockerfile to sandbox, log, options, mistakes', async () => {
+  const name = `built-${run}`
+  const d = path.join(tmp, 'context')
+  fs.mkdirSync(d)
+  fs.writeFileSync(path.join(d, 'one'), 'one')
+  fs.writeFileSync(path.join(d, 'Dockerfile'), `FROM base\nARG WHO=nobody\nCOPY one /opt/\nRUN printf "for $WHO \\033[2J\\n"; : ${run}; echo "$WHO" >/opt/who\nWORKDIR /opt\n`)
+  const r = await good(['template', 'build', d, '-n', name, '--cpus', '1', '--memory', '512', '-a', 'WHO=me', '--start', 'touch /tmp/up; sleep 1000', '--ready', 'test -e /tmp/up'])
+  assert.match(r.out, /^[a-z0-9]{20}\n$/)
+  assert.match(r.err, /^ +\d\.\ds {2}.*COPY one/m)
+  assert.match(r.err, /for me \\x1b\[2J/)
+  assert.match(r.err, /Build finished/)
+  const id = await create(name)
+  assert.equal(await line(['sandbox', 'exec', id, 'pwd; cat one who; ls /tmp/up']), '/opt\noneme\n/tmp/up')
+  assert.deepEqual(((s) => [s.cpuCount, s.memoryMB])(await json(['sandbox', 'info', id])), [1, 512])
+  const again = await belljar(['template', 'build', '-n', name, '-a', 'WHO=me', '--json'], { cwd: d })
+  assert.deepEqual(JSON.parse(again.out), { templateID: r.out.trim(), name })
+  assert.match(again.err, /CACHED/)
+  assert.doesNotMatch((await good(['template', 'build', '-n', name, '-a', 'WHO=me', '--no-cache'], { cwd: d })).err, /CACHED/)
+  fs.writeFileSync(path.join(d, 'e2b.Dockerfile'), 'FROM base\nRUN echo from e2b\n') // it is looked for first
+  assert.match((await good(['template', 'build', '-n', name], { cwd: d })).err, /from e2b/)
+  const build = (text, ...more) => belljar(['template', 'build', '-n', `bad-${run}`, '-f', '-', ...more], { cwd: d, input: text })
+  for (const [text, code, pattern] of [
+    ['FROM base\nRUN echo why >&2; exit 3\n', 1, /2: failed to run command .*exit status 3/],
+    ['FROM base\nRUNN x\n', 2, /-:2: there is no instruction RUNN/],
+    ['FROM base\nCOPY none .\n', 4, /-:2: COPY: there is no 'none'/],
+    ['', 2, /FROM/],
+    ['FROM base\0', 2, /no text/],
+  ]) {
+    const b = await build(text)
+    assert.deepEqual([b.code, b.out], [code, ''], text + b.err)
+    assert.match(b.err, pattern)
+  }
+  await fails(2, /--name NAME/, ['template', 'build', d])
+  await fails(4, /no such directory/, ['template', 'build', 'none', '-n', name])
+  await fails(4, /that is a file/, ['template', 'build', path.join(d, 'one'), '-n', name])
+  await fails(4, /No such file/, ['template', 'build', '-f', 'none', '-n', name])
+  await fails(2, /name/i, ['template', 'build', d, '-n', 'Not A Name'])
+  const shown = await inTerminal([], ['template', 'build', d, '-n', name, '--no-cache'])
+  assert.equal(shown.exit, 0)
+  assert.ok(!shown.output.includes('\u001b[2J'))
+  await good(['template', 'delete', name])
+})
+
 test('template list, info, tag, untag, delete', async () => {
   const name = `own-${run}`
   await Template.build(Template().fromBaseImage().runCmd('echo x >/tmp/x'), name, { cpuCount: 1, memoryMB: 512 })

@@ -8,14 +8,14 @@ _belljar()
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [ -z "$skip" ] || { skip=; continue; }
         case $word in
-        --wait | --config | --code | -c | --language | -l | --sandbox | -s | --template | --env | -e | --timeout | -t | --output | -o | --url | --sandbox-url | --key | --metadata | -m | --state | -s | --user | -u | --workdir | -w | --level | --search | --last | -n | --count | -n) skip=yes ;;
+        --wait | --config | --code | -c | --language | -l | --sandbox | -s | --template | --env | -e | --timeout | -t | --output | -o | --url | --sandbox-url | --key | --metadata | -m | --state | -s | --user | -u | --workdir | -w | --level | --search | --last | -n | --count | -n | --name | -n | --file | -f | --build-arg | -a | --start | --ready | --cpus | --memory) skip=yes ;;
         -*) ;;
         *) line+="$word " ;;
         esac
     done
     COMPREPLY=()
     case $prev in
-    --config | --output | -o)
+    --config | --output | -o | --file | -f)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
         ;;
@@ -24,7 +24,7 @@ _belljar()
     case $line in
     "") words="up down serve doctor run completion sandbox sb template tpl keys " options="--help --version --man" ;;
     "sandbox " | "sb ") words="create list info exec shell cp logs metrics pause resume snapshot fork kill " options="--help" ;;
-    "template " | "tpl ") words="list info tag untag delete " options="--help" ;;
+    "template " | "tpl ") words="build list info tag untag delete " options="--help" ;;
     "keys ") words="create list revoke " options="--help" ;;
     "up "*)
         options="--wait --json --config --help"
@@ -96,6 +96,10 @@ _belljar()
     "sandbox kill "* | "sb kill "*)
         options="--url --sandbox-url --key --help"
         [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        ;;
+    "template build "* | "tpl build "*)
+        options="--name --file --build-arg --start --ready --cpus --memory --no-cache --verbose --json --url --sandbox-url --key --help"
+        files=yes
         ;;
     "template list "* | "tpl list "*)
         options="--json --url --sandbox-url --key --help"
