@@ -4,8 +4,8 @@
 
 enum pull_verb {
     PULL_START =
-        1,       /* PK_HOST PK_PATH PK_REFERENCE PK_PLAIN PK_USER PK_PASSWORD (both absent: none),
-                    PK_KNOWN; one descriptor: the directory that gets a file for each layer */
+        1,       /* PK_HOST PK_PATH PK_REFERENCE PK_PLAIN PK_USER PK_PASSWORD (both absent: none)
+                    PK_REGION,       PK_KNOWN; one descriptor: the directory that gets a file for each layer */
     PULL_SAY,    /* PK_TEXT: a line for the log */
     PULL_LAYER,  /* PK_FILE PK_SIZE: a layer, whole and as its digest says; lowest first */
     PULL_DONE,   /* PK_DIGEST of the image, PK_CONFIG: its configuration, JSON. When the digest is
@@ -26,4 +26,5 @@ enum pull_key {
     PK_SIZE,      /* u64, bytes */
     PK_DIGEST,    /* str, "sha256:..." */
     PK_CONFIG,    /* str, JSON of strings: the environment, "NAME=value" */
+    PK_REGION,    /* str, of AWS, whose key user and password are then */
 };

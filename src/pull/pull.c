@@ -234,8 +234,16 @@ static int pull_any(struct pull *p)
 int pull_image(struct op *op, const struct pull_spec *spec, const struct pull_ops *ops,
                struct pull_result *out)
 {
-    struct pull p = { .spec = spec, .ops = ops, .op = op, .out = out };
-    int r = pull_any(&p);
+    struct pull_spec with = *spec;
+    struct pull p = { .spec = &with, .ops = ops, .op = op, .out = out };
+    CLEANUP(freep) char *user = NULL, *password = NULL;
+    int r = spec->region ? pull_ecr_login(op, spec, &user, &password) : 0;
+    if (user && password) {
+        with.user = user;
+        with.password = password;
+    }
+    if (r == 0)
+        r = pull_any(&p);
     for (uint32_t i = 0; r < 0 && i < p.file_count; i++)
         (void)unlinkat(spec->dir, p.files[i], 0);
     return r;

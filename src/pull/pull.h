@@ -13,6 +13,8 @@ struct pull_spec {
     const char *host, *path, *reference;
     bool is_plain;
     const char *user, *password; /* NULL: none */
+    const char *region;          /* of AWS: user and password are a key of it; NULL: they are not */
+    const char *ecr;             /* URL of ECR's API; NULL: that of the region */
     const char *known;           /* digests of images whose layers are there already */
     const char *mirror;          /* URL that is asked first; NULL: none */
     int dir;                     /* gets the files */

@@ -25,3 +25,9 @@ int pull_blob(struct op *op, struct pull_registry *r, const char *digest, uint64
 
 /* "sha256:..." of `s`. */
 void pull_digest(struct str s, char out[72]);
+
+/* -- pull_ecr.c -- */
+
+/* The name and password that ECR gives to the AWS key of `spec` (GetAuthorizationToken, Signature
+ * Version 4), both to be freed. 0, or a negative errno with the sentence in `op`. */
+int pull_ecr_login(struct op *op, const struct pull_spec *spec, char **user, char **password);

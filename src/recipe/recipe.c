@@ -121,6 +121,51 @@ static int read_steps(struct op *op, struct arena *a, const json_t *body, struct
     return 0;
 }
 
+/* Google's registries take the whole file of a service account for a password. */
+static int check_gcp(struct op *op, struct recipe *out)
+{
+    struct str unused;
+    json_t *v = json_parse(out->registry_password, NULL);
+    bool good = json_get_str(v, "client_email", &unused) == 1 &&
+                json_get_str(v, "private_key", &unused) == 1;
+    json_decref(v);
+    out->registry_user = STR("_json_key");
+    return good ? 0
+                : op_fail(
+                      op, FAULT_INVALID, EINVAL,
+                      "fromImageRegistry.serviceAccountJson is not the key of a service account");
+}
+
+static int check_aws(struct op *op, struct recipe *out)
+{
+    static const char of_regions[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    bool good = out->aws_region.n > 0 && out->aws_region.n <= 32;
+    for (size_t i = 0; i < out->aws_region.n; i++)
+        good = good && memchr(of_regions, out->aws_region.p[i], sizeof of_regions - 1);
+    return good ? 0
+                : op_fail(op, FAULT_INVALID, EINVAL,
+                          "fromImageRegistry.awsRegion must be a region like eu-central-1");
+}
+
+/* templates.md 1.4 and 9.6 */
+static const struct registry {
+    const char *type, *user, *password, *region; /* names of the fields; NULL: it has none */
+    int (*check)(struct op *op, struct recipe *out);
+} registries[] = {
+    { "registry", "username", "password", NULL, NULL },
+    { "aws", "awsAccessKeyId", "awsSecretAccessKey", "awsRegion", check_aws },
+    { "gcp", NULL, "serviceAccountJson", NULL, check_gcp },
+};
+
+static int get_part(struct op *op, struct arena *a, const json_t *o, const char *key,
+                    struct str *out)
+{
+    int r = key ? get_text(op, a, o, key, out) : 0;
+    if (r == 0 && key && !out->n)
+        r = op_fail(op, FAULT_INVALID, EINVAL, "fromImageRegistry.%s is missing", key);
+    return r;
+}
+
 static int read_registry(struct op *op, struct arena *a, const json_t *body, struct recipe *out)
 {
     const json_t *o = json_object_get(body, "fromImageRegistry");
@@ -131,13 +176,17 @@ static int read_registry(struct op *op, struct arena *a, const json_t *body, str
                               : wrong(op, "fromImageRegistry", "an object");
     if (r < 0)
         return r;
-    if (!str_eq(type, STR("registry")))
-        return op_fail(op, FAULT_UNSUPPORTED, ENOSYS,
-                       "fromImageRegistry type '" STR_FMT "' is not there on this server; use type "
-                       "'registry' with username and password",
-                       STR_ARG(type.n > 32 ? str_make(type.p, 32) : type));
-    r = get_text(op, a, o, "username", &out->registry_user);
-    return r < 0 ? r : get_text(op, a, o, "password", &out->registry_password);
+    for (size_t i = 0; i < sizeof registries / sizeof *registries; i++) {
+        const struct registry *g = &registries[i];
+        if (!str_eq(type, str_of(g->type)))
+            continue;
+        if ((r = get_part(op, a, o, g->user, &out->registry_user)) == 0 &&
+            (r = get_part(op, a, o, g->password, &out->registry_password)) == 0 &&
+            (r = get_part(op, a, o, g->region, &out->aws_region)) == 0)
+            r = g->check ? g->check(op, out) : 0;
+        return r;
+    }
+    return wrong(op, "fromImageRegistry.type", "'registry', 'aws' or 'gcp'");
 }
 
 int recipe_parse(struct op *op, struct arena *a, const json_t *body, struct recipe *out)

@@ -33,7 +33,8 @@ struct recipe_step {
 struct recipe {
     struct str image, from; /* one of them: an image, or a template */
     struct str registry_user, registry_password;
-    bool is_forced; /* everything is made anew */
+    struct str aws_region; /* not empty: those two are a key of AWS, which ECR makes a login of */
+    bool is_forced;        /* everything is made anew */
     struct recipe_step *steps;
     uint32_t step_count;
     bool has_start; /* a start or ready command, which replace both of the base's */

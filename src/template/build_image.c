@@ -269,6 +269,8 @@ static void put_start(struct build *b, const struct recipe_image *image, struct 
         msg_str(out, PK_USER, b->recipe.registry_user);
         msg_str(out, PK_PASSWORD, b->recipe.registry_password);
     }
+    if (b->recipe.aws_region.n)
+        msg_str(out, PK_REGION, b->recipe.aws_region);
     msg_str(out, PK_KNOWN, buf_str(&known));
     msg_end(out);
     buf_deinit(&known);

@@ -57,6 +57,8 @@ function push(to, layers, { env = [], creds } = {}) {
   return manifest.digest
 }
 
+// what Google gives for a service account; a registry takes all of it as a password (bcrypt: 72 bytes of it)
+const account = JSON.stringify({ client_email: 'a@b.iam', private_key: '-----BEGIN-----\nx\n' })
 const tar = (dir, ...args) => execFileSync('tar', ['-c', '--numeric-owner', ...args, '-C', dir, '.'], { maxBuffer: 1 << 28 })
 // a small Debian: some programs of the template base, and what they are linked with
 let small
@@ -69,7 +71,8 @@ test.before(async () => {
   const file = path.join(tmp, 'files')
   fs.writeFileSync(file, [...new Set(list.flatMap((f) => { const r = fs.lstatSync(path.join(root, f)).isSymbolicLink() ? [path.relative(root, fs.realpathSync(path.join(root, f)))] : []; return [f, ...r.filter((x) => !x.startsWith('..') && f !== 'bin' && f !== 'sbin' && f !== 'lib' && f !== 'lib64')] }))].join('\n'))
   small = execFileSync('tar', ['-c', '--numeric-owner', '-C', root, '-T', file], { maxBuffer: 1 << 28 })
-  fs.writeFileSync(path.join(tmp, 'htpasswd'), 'me:' + execFileSync('perl', ['-e', 'print crypt("secret", "\\$2b\\$05\\$abcdefghijklmnopqrstuu")']).toString() + '\n')
+  const crypt = (name, password) => `${name}:${execFileSync('perl', ['-e', 'print crypt($ARGV[0], "\\$2b\\$05\\$abcdefghijklmnopqrstuu")', password])}\n`
+  fs.writeFileSync(path.join(tmp, 'htpasswd'), crypt('me', 'secret') + crypt('AWS', 'of-ecr') + crypt('_json_key', account))
   await registry(free)
   await registry(locked, path.join(tmp, 'htpasswd'))
 })
@@ -141,6 +144,54 @@ test('by digest, with a password, and what is refused', async () => {
   await fails(image(`Upper/case`), /invalid image reference 'Upper\/case'/)
   await fails(image(`a b`), /invalid image reference/)
   await fails(image(`x@sha256:abc`), /invalid image reference/)
+})
+
+// ECR's API, which looks at the signature (Signature Version 4)
+function ecr(id, secret, region) {
+  const hmac = (key, text) => crypto.createHmac('sha256', key).update(text).digest()
+  const hash = (text) => crypto.createHash('sha256').update(text).digest('hex')
+  const server = http_.createServer((q, r) => {
+    let body = ''
+    q.on('data', (d) => body += d)
+    q.on('end', () => {
+      const [, cred, names, mac] = q.headers.authorization?.match(/^AWS4-HMAC-SHA256 Credential=([^,]*), SignedHeaders=([^,]*), Signature=([0-9a-f]{64})$/) ?? []
+      const day = q.headers['x-amz-date']?.slice(0, 8), scope = `${day}/${region}/ecr/aws4_request`
+      const canonical = names && [q.method, q.url, '', ...names.split(';').map((n) => `${n}:${q.headers[n]}`), '', names, hash(body)].join('\n')
+      const key = ['aws4_request'].reduce(hmac, hmac(hmac(hmac(`AWS4${secret}`, day ?? ''), region), 'ecr'))
+      const good = cred === `${id}/${scope}` && mac === hmac(key, `AWS4-HMAC-SHA256\n${q.headers['x-amz-date']}\n${scope}\n${hash(canonical)}`).toString('hex') &&
+        q.headers['x-amz-target'] === 'AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken'
+      r.writeHead(good ? 200 : 400, { 'Content-Type': 'application/x-amz-json-1.1' })
+      r.end(JSON.stringify(good ? { authorizationData: [{ authorizationToken: Buffer.from('AWS:of-ecr').toString('base64'), proxyEndpoint: 'https://x' }] } : { __type: 'InvalidSignatureException', message: 'The request signature we calculated does not match' }))
+    })
+  })
+  return new Promise((resolve) => server.listen(new URL(process.env.BELLJAR_ECR_ENDPOINT).port, '127.0.0.1', () => resolve(server)))
+}
+
+test('the logins of AWS and Google', async () => {
+  push(`${locked}/cloud:v1`, [['tar+gzip', small]], { creds: 'me:secret' })
+  const aws = (key, region = 'eu-central-1') => Template().fromAWSRegistry(`${locked}/cloud:v1`, { accessKeyId: 'AKIA1', secretAccessKey: key, region })
+  await assert.rejects(Template.build(aws('k/ey+'), named('aws-away'), opts), /failed to pull image .*the login to AWS/)
+  const server = await ecr('AKIA1', 'k/ey+', 'eu-central-1')
+  try {
+    assert.equal(await sh(await create((await build(aws('k/ey+'), 'aws')).name), 'id -un'), 'user')
+    await assert.rejects(Template.build(aws('other'), named('aws-no'), opts), /AWS refuses the key \(400\): The request signature we calculated/)
+    await assert.rejects(Template.build(aws('k/ey+', 'eu-west-3'), named('aws-no'), opts), /AWS refuses the key/)
+  } finally {
+    server.close()
+  }
+  const gcp = (json) => Template().fromGCPRegistry(`${locked}/cloud:v1`, { serviceAccountJSON: json })
+  assert.equal(await sh(await create((await build(gcp(JSON.parse(account)), 'gcp')).name), 'id -un'), 'user')
+  await assert.rejects(Template.build(gcp({ ...JSON.parse(account), client_email: 'other@b.iam' }), named('gcp-no'), opts), /name and password/)
+  const start = async (fromImageRegistry) => {
+    const { body: b } = await http('POST', '/v3/templates', { name: named('cloud-bad') })
+    return http('POST', `/v2/templates/${b.templateID}/builds/${b.buildID}`, { fromImage: `${locked}/cloud:v1`, fromImageRegistry })
+  }
+  for (const [bad, text] of [[{ type: 'gcp', serviceAccountJson: 'x' }, /not the key of a service account/], [{ type: 'gcp' }, /serviceAccountJson is missing/], [{ type: 'azure' }, /'registry', 'aws' or 'gcp'/],
+    [{ type: 'aws', awsAccessKeyId: 'a', awsSecretAccessKey: 'b', awsRegion: 'x.example.com/' }, /region like eu-central-1/], [{ type: 'aws', awsAccessKeyId: 'a', awsRegion: 'b' }, /awsSecretAccessKey is missing/], ['x', /must be an object/]]) {
+    const r = await start(bad)
+    assert.equal(r.status, 400, JSON.stringify(bad))
+    assert.match(r.body.message, text)
+  }
 })
 
 // one entry of a tar archive

@@ -142,6 +142,8 @@ static int define_pull(struct op *op, struct manager *m)
     service_arg_fd(&m->pull, "--listen", fd);
     if (m->config.registry_mirror[0])
         service_arg(&m->pull, "--mirror", m->config.registry_mirror);
+    if (m->config.ecr_endpoint[0])
+        service_arg(&m->pull, "--ecr", m->config.ecr_endpoint);
     return 0;
 }
 

@@ -79,7 +79,7 @@ static void finish(struct session *s, int r, const struct op *op, const struct p
     send_out(s);
 }
 
-static int serve(int fd, const char *mirror)
+static int serve(int fd, const char *mirror, const char *ecr)
 {
     static char text[LIMIT_IPC_MESSAGE_SIZE];
     struct session s = { .fd = fd };
@@ -98,6 +98,8 @@ static int serve(int fd, const char *mirror)
                               .is_plain = is_plain != 0,
                               .user = text_of(&m, PK_USER),
                               .password = text_of(&m, PK_PASSWORD),
+                              .region = text_of(&m, PK_REGION),
+                              .ecr = ecr,
                               .known = text_of(&m, PK_KNOWN),
                               .mirror = mirror,
                               .dir = dir };
@@ -115,18 +117,21 @@ int main(int argc, char **argv)
 {
     static const struct option table[] = { { "listen", required_argument, NULL, 'l' },
                                            { "mirror", required_argument, NULL, 'm' },
+                                           { "ecr", required_argument, NULL, 'e' },
                                            { 0 } };
     uint64_t fd = UINT64_MAX;
-    const char *mirror = NULL;
+    const char *mirror = NULL, *ecr = NULL;
     log_init("belljar-pull", LOG_INFO);
     for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         if (c == 'l')
             (void)str_to_u64(str_of(optarg), 65535, &fd);
         else if (c == 'm')
             mirror = optarg;
+        else if (c == 'e')
+            ecr = optarg;
     }
     if (fd == UINT64_MAX) {
-        fprintf(stderr, "usage: belljar-pull --listen FD [--mirror URL]\n");
+        fprintf(stderr, "usage: belljar-pull --listen FD [--mirror URL] [--ecr URL]\n");
         return 2;
     }
     (void)signal(SIGCHLD, SIG_IGN); /* nobody waits for them */
@@ -135,7 +140,7 @@ int main(int argc, char **argv)
         int peer = accept4((int)fd, NULL, NULL, SOCK_CLOEXEC);
         pid_t pid = peer < 0 ? -1 : fork();
         if (pid == 0)
-            _exit(serve(peer, mirror));
+            _exit(serve(peer, mirror, ecr));
         if (pid < 0 && peer >= 0)
             log_warn("no process for a pull: %s", strerror(errno));
         fd_closep(&peer);
