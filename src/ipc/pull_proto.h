@@ -3,11 +3,11 @@
 #pragma once
 
 enum pull_verb {
-    PULL_START =
-        1,       /* PK_HOST PK_PATH PK_REFERENCE PK_PLAIN PK_USER PK_PASSWORD (both absent: none)
-                    PK_REGION,       PK_KNOWN; one descriptor: the directory that gets a file for each layer */
-    PULL_SAY,    /* PK_TEXT: a line for the log */
-    PULL_LAYER,  /* PK_FILE PK_SIZE: a layer, whole and as its digest says; lowest first */
+    PULL_START = 1, /* PK_HOST PK_PATH PK_REFERENCE PK_PLAIN PK_KNOWN, PK_USER PK_PASSWORD (both
+                       absent: none) PK_REGION (with a key of AWS); one descriptor: the directory
+                       that gets a file for each layer */
+    PULL_SAY,       /* PK_TEXT: a line for the log */
+    PULL_LAYER,     /* PK_FILE PK_SIZE: a layer, whole and as its digest says; lowest first */
     PULL_DONE,   /* PK_DIGEST of the image, PK_CONFIG: its configuration, JSON. When the digest is
                     PK_KNOWN there were no layers. */
     PULL_FAILED, /* PK_TEXT: the sentence */
