@@ -10,6 +10,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { execFile, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Sandbox, Template } from 'e2b'
+import { installFrom, makeIndex } from '../lib/wheel.mjs'
 
 const run = crypto.randomBytes(4).toString('hex')
 const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'bj-cli-'))
@@ -50,6 +51,19 @@ test('template create, list, publish, unpublish, delete', async () => {
   await good(['template', 'delete', name, '-y'])
   assert.equal(await Template.exists(name), false)
   assert.notEqual((await cli(['template', 'delete', name, '-y'])).code, 0)
+})
+
+// what a new user does
+test('an e2b.Dockerfile with pip install, template create, Sandbox.create by name, the package imports', async () => {
+  const name = `cli-pip-${run}`
+  const d = dir('pip', `FROM e2bdev/base\nCOPY index /opt/index\nRUN ${installFrom('/opt/index', 'belljar_hello')}\n`)
+  makeIndex(path.join(d, 'index'), 'belljar_hello')
+  assert.match((await good(['template', 'create', name], { cwd: d })).all, /✅ Building sandbox template/)
+  const s = await Sandbox.create(name)
+  sandboxes.add(s.sandboxId)
+  const r = await s.commands.run('python3 -c "import belljar_hello; print(belljar_hello.hello(), belljar_hello.__file__)"')
+  assert.match(r.stdout, /^hello from belljar_hello \/usr\/local\/lib\/python3/)
+  await good(['template', 'delete', name, '-y'])
 })
 
 test('a build that fails says why and exits with 1', async () => {

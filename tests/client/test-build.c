@@ -247,6 +247,39 @@ static void test_failures(void)
     CHECK(belljar_status(b) == 404);
 }
 
+/* A package from an index: what most people build a template for. The wheel is made by the first
+ * step, and its index served by the second, for sandboxes reach no server of the host. */
+static const char pip[] =
+    "FROM base\n"
+    "COPY <<wheel.py /opt/\n"
+    "import os, zipfile\n"
+    "i = 'bj_pack-1.0.dist-info'\n"
+    "f = {'bj_pack.py': 'text = \"packed\"', i + '/METADATA': 'Name: bj_pack\\\\nVersion: "
+    "1.0\\\\n',\n"
+    "     i + '/WHEEL': 'Wheel-Version: 1.0\\\\nRoot-Is-Purelib: true\\\\nTag: "
+    "py3-none-any\\\\n',\n"
+    "     i + '/RECORD': ''}\n"
+    "os.makedirs('/opt/simple/bj-pack')\n"
+    "with zipfile.ZipFile('/opt/simple/bj-pack/bj_pack-1.0-py3-none-any.whl', 'w') as z:\n"
+    "    [z.writestr(n, t) for n, t in f.items()]\n"
+    "wheel.py\n"
+    "RUN python3 /opt/wheel.py\n"
+    "RUN cd /opt && { python3 -m http.server -b 127.0.0.1 8099 >/dev/null 2>&1 & } ; \\\n"
+    "    until curl -sf http://127.0.0.1:8099/simple/; do sleep 0.1; done; \\\n"
+    "    pip install --no-cache-dir --index-url http://127.0.0.1:8099/simple bj-pack\n";
+
+static void test_pip(void)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s", named("pip"));
+    char *id = BUILD(name, pip, .file = "e2b.Dockerfile");
+    CHECK(id);
+    CHECK_HAS(logged, "Successfully installed bj");
+    SEE(name, "python3 -c 'import bj_pack; print(bj_pack.text)'", "packed\n");
+    free(id);
+    drop(name);
+}
+
 /* Files are neither held in memory nor on the disk unpacked. */
 static void test_large(void)
 {
@@ -276,6 +309,7 @@ int main(void)
         { "sources that are not there, or lead out of the directory", test_sources },
         { "mistakes are told with their line", test_mistakes },
         { "a step that fails is told with its line and its log", test_failures },
+        { "pip install from an index, and the package imports", test_pip },
         { "a large file takes no memory", test_large },
     };
     char command[256];
