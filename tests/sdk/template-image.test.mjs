@@ -146,6 +146,22 @@ test('by digest, with a password, and what is refused', async () => {
   await fails(image(`x@sha256:abc`), /invalid image reference/)
 })
 
+test('a mirror is asked first, and what it has not is got from where it belongs', async () => {
+  const away = await build(image(`${free}/only/here:v1`), 'away').catch((e) => e)
+  assert.match(away.message, /not found/)
+  push(`${free}/only/here:v1`, [['tar', small]])
+  const without = await build(image(`${free}/only/here:v1`), 'without')
+  assert.match(without.logs, /asking the mirror[^]*the mirror: /)
+  const mirror = new URL(process.env.BELLJAR_REGISTRY_MIRROR).host
+  await registry(mirror)
+  push(`${mirror}/library/debian:bookworm-slim`, [['tar+gzip', small]])
+  const b = await build(Template().fromDebianImage('bookworm-slim').runCmd('id -un > /tmp/who'), 'mirrored')
+  assert.match(b.logs, new RegExp(`asking the mirror http://${mirror}`))
+  assert.equal(await sh(await create(b.name), 'cat /tmp/who'), 'user')
+  push(`${free}/only/there:v1`, [['tar+gzip', small]])
+  assert.ok((await build(image(`${free}/only/there:v1`), 'there')).templateId)
+})
+
 // ECR's API, which looks at the signature (Signature Version 4)
 function ecr(id, secret, region) {
   const hmac = (key, text) => crypto.createHmac('sha256', key).update(text).digest()
