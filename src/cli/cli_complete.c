@@ -57,18 +57,18 @@ static void put_pattern(struct buf *b, const struct cli_program *p, const struct
         (void)buf_printf(b, " | \"%s %s \"*", g->alias, c->name);
 }
 
-static void put_bash_case(struct buf *b, const struct cli_program *p, const struct cli_command *c)
+static void put_case(struct buf *b, const struct cli_program *p, const struct cli_command *c)
 {
     char list[SOURCE_SIZE];
     (void)buf_append(b, STR("    "));
     put_pattern(b, p, c);
-    (void)buf_append(b, STR(")\n        options=\""));
+    (void)buf_append(b, STR(")\n        flags=\""));
     put_options(b, c);
     (void)buf_append(b, STR("\"\n"));
     if (c->words == CLI_SHELLS)
-        (void)buf_append(b, STR("        words=\"bash zsh fish\"\n"));
+        (void)buf_append(b, STR("        names=\"bash zsh fish\"\n"));
     else if (source(p, c->words, list)[0])
-        (void)buf_printf(b, "        [[ $cur == -* ]] || words=$(%s)\n", list);
+        (void)buf_printf(b, "        [[ $cur == -* ]] || names=$(%s)\n", list);
     if (c->words == CLI_FILES)
         (void)buf_append(b, STR("        files=yes\n"));
     (void)buf_append(b, STR("        ;;\n"));
@@ -96,52 +96,69 @@ static void put_valued(struct buf *b, const struct cli_program *p, bool is_file)
     }
 }
 
-static void put_bash(struct buf *b, const struct cli_program *p)
+/* What the two shells say in different words. */
+struct dialect {
+    const char *name, *first, *cur, *prev, *words, *files, *end;
+};
+static const struct dialect bash = {
+    .name = "bash",
+    .first = "",
+    .cur = "${COMP_WORDS[COMP_CWORD]}",
+    .prev = "${COMP_WORDS[COMP_CWORD - 1]}",
+    .words = "\"${COMP_WORDS[@]:1:COMP_CWORD-1}\"",
+    .files = "mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")",
+    .end = "    mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$cur\")\n"
+           "    [ -z \"$files\" ] || mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "
+           "\"$cur\")\n}\ncomplete -o filenames -F _"
+};
+static const struct dialect zsh = { .name = "zsh",
+                                    .first = "#compdef belljar\n",
+                                    .cur = "${words[CURRENT]}",
+                                    .prev = "${words[CURRENT - 1]}",
+                                    .words = "\"${(@)words[2,CURRENT-1]}\"",
+                                    .files = "_files",
+                                    .end = "    compadd -- ${=names}\n"
+                                           "    [ -z \"$files\" ] || _files\n}\n_" };
+
+/* Walks the words so far to the command, then offers what its row has. */
+static void put_function(struct buf *b, const struct cli_program *p, const struct dialect *d)
 {
     struct cli_cursor it = { 0 };
     (void)buf_printf(b,
-                     "# bash completion of %s; made by `%s completion bash`\n_%s()\n{\n"
-                     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-                     "    local line= skip= word options= words= files=\n"
-                     "    for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+                     "%s# %s completion of %s; made by `%s completion %s`\n_%s()\n{\n"
+                     "    local cur=%s prev=%s\n"
+                     "    local line= skip= word= flags= names= files=\n    for word in %s; do\n"
                      "        [ -z \"$skip\" ] || { skip=; continue; }\n"
                      "        case $word in\n        ",
-                     p->name, p->name, p->name);
+                     d->first, d->name, p->name, p->name, d->name, p->name, d->cur, d->prev,
+                     d->words);
     put_valued(b, p, false);
-    (void)buf_append(b, STR(") skip=yes ;;\n        -*) ;;\n"
-                            "        *) line+=\"$word \" ;;\n        esac\n    done\n"
-                            "    COMPREPLY=()\n    case $prev in\n    "));
+    (void)buf_append(b, STR(") skip=yes ;;\n        -*) ;;\n        *) line+=\"$word \" ;;\n"
+                            "        esac\n    done\n    case $prev in\n    "));
     put_valued(b, p, true);
-    (void)buf_append(b, STR(")\n        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
-                            "        return\n        ;;\n    esac\n"
-                            "    [ -z \"$skip\" ] || return\n    case $line in\n"
-                            "    \"\") words=\""));
+    (void)buf_printf(b,
+                     ")\n        %s\n        return\n        ;;\n    esac\n"
+                     "    [ -z \"$skip\" ] || return\n    case $line in\n    \"\") names=\"",
+                     d->files);
     put_names(b, p, NULL);
-    (void)buf_append(b, STR("\" options=\"--help --version --man\" ;;\n"));
+    (void)buf_append(b, STR("\" flags=\"--help --version --man\" ;;\n"));
     for (const struct cli_group *g = p->groups; g->name; g++) {
         (void)buf_printf(b, "    \"%s \"", g->name);
         if (g->alias)
             (void)buf_printf(b, " | \"%s \"", g->alias);
-        (void)buf_append(b, STR(") words=\""));
+        (void)buf_append(b, STR(") names=\""));
         put_names(b, p, g);
-        (void)buf_append(b, STR("\" options=\"--help\" ;;\n"));
+        (void)buf_append(b, STR("\" flags=\"--help\" ;;\n"));
     }
     for (const struct cli_command *c; (c = cli_next(p, &it));)
-        put_bash_case(b, p, c);
-    (void)buf_printf(b,
-                     "    esac\n    [[ $cur == -* ]] && words=$options files=\n"
-                     "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
-                     "    [ -z \"$files\" ] || mapfile -t -O ${#COMPREPLY[@]} COMPREPLY "
-                     "< <(compgen -f -- \"$cur\")\n}\ncomplete -o filenames -F _%s %s\n",
-                     p->name, p->name);
+        put_case(b, p, c);
+    (void)buf_printf(b, "    esac\n    [[ $cur == -* ]] && names=$flags files=\n%s%s %s\n", d->end,
+                     p->name, d == &zsh ? "\"$@\"" : p->name);
 }
 
-/* zsh runs the function of bash. */
-static void put_zsh(struct buf *b, const struct cli_program *p)
-{
-    (void)buf_printf(b, "#compdef %s\nautoload -Uz bashcompinit && bashcompinit\n", p->name);
-    put_bash(b, p);
-}
+static void put_bash(struct buf *b, const struct cli_program *p) { put_function(b, p, &bash); }
+
+static void put_zsh(struct buf *b, const struct cli_program *p) { put_function(b, p, &zsh); }
 
 /* -- fish -- */
 

@@ -1,11 +1,10 @@
 #compdef belljar
-autoload -Uz bashcompinit && bashcompinit
-# bash completion of belljar; made by `belljar completion bash`
+# zsh completion of belljar; made by `belljar completion zsh`
 _belljar()
 {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local line= skip= word options= words= files=
-    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    local cur=${words[CURRENT]} prev=${words[CURRENT - 1]}
+    local line= skip= word= flags= names= files=
+    for word in "${(@)words[2,CURRENT-1]}"; do
         [ -z "$skip" ] || { skip=; continue; }
         case $word in
         --wait | --config | --code | -c | --language | -l | --sandbox | -s | --template | --env | -e | --timeout | -t | --output | -o | --url | --sandbox-url | --key | --metadata | -m | --state | -s | --user | -u | --workdir | -w | --level | --search | --last | -n | --count | -n | --name | -n | --file | -f | --build-arg | -a | --start | --ready | --cpus | --memory) skip=yes ;;
@@ -13,125 +12,124 @@ _belljar()
         *) line+="$word " ;;
         esac
     done
-    COMPREPLY=()
     case $prev in
     --config | --output | -o | --file | -f)
-        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        _files
         return
         ;;
     esac
     [ -z "$skip" ] || return
     case $line in
-    "") words="up down serve doctor run completion sandbox sb template tpl keys " options="--help --version --man" ;;
-    "sandbox " | "sb ") words="create list info exec shell cp logs metrics pause resume snapshot fork kill " options="--help" ;;
-    "template " | "tpl ") words="build list info tag untag delete " options="--help" ;;
-    "keys ") words="create list revoke " options="--help" ;;
+    "") names="up down serve doctor run completion sandbox sb template tpl keys " flags="--help --version --man" ;;
+    "sandbox " | "sb ") names="create list info exec shell cp logs metrics pause resume snapshot fork kill " flags="--help" ;;
+    "template " | "tpl ") names="build list info tag untag delete " flags="--help" ;;
+    "keys ") names="create list revoke " flags="--help" ;;
     "up "*)
-        options="--wait --json --config --help"
+        flags="--wait --json --config --help"
         ;;
     "down "*)
-        options="--keep-sandboxes --config --help"
+        flags="--keep-sandboxes --config --help"
         ;;
     "serve "*)
-        options="--print-config --config --help"
+        flags="--print-config --config --help"
         ;;
     "doctor "*)
-        options="--json --config --help"
+        flags="--json --config --help"
         ;;
     "run "*)
-        options="--code --language --sandbox --template --env --timeout --output --keep --json --url --sandbox-url --key --help"
+        flags="--code --language --sandbox --template --env --timeout --output --keep --json --url --sandbox-url --key --help"
         files=yes
         ;;
     "completion "*)
-        options="--help"
-        words="bash zsh fish"
+        flags="--help"
+        names="bash zsh fish"
         ;;
     "sandbox create "* | "sb create "*)
-        options="--timeout --env --metadata --offline --pauses --json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--timeout --env --metadata --offline --pauses --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox list "* | "sb list "*)
-        options="--state --json --url --sandbox-url --key --help"
+        flags="--state --json --url --sandbox-url --key --help"
         ;;
     "sandbox info "* | "sb info "*)
-        options="--json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox exec "* | "sb exec "*)
-        options="--user --workdir --env --timeout --json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--user --workdir --env --timeout --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox shell "* | "sb shell "*)
-        options="--user --workdir --env --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--user --workdir --env --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox cp "* | "sb cp "*)
-        options="--quiet --json --url --sandbox-url --key --help"
+        flags="--quiet --json --url --sandbox-url --key --help"
         files=yes
         ;;
     "sandbox logs "* | "sb logs "*)
-        options="--follow --level --search --json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--follow --level --search --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox metrics "* | "sb metrics "*)
-        options="--last --json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--last --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox pause "* | "sb pause "*)
-        options="--without-memory --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--without-memory --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox resume "* | "sb resume "*)
-        options="--timeout --json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--timeout --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox snapshot "* | "sb snapshot "*)
-        options="--json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox fork "* | "sb fork "*)
-        options="--count --timeout --json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--count --timeout --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox kill "* | "sb kill "*)
-        options="--url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "template build "* | "tpl build "*)
-        options="--name --file --build-arg --start --ready --cpus --memory --no-cache --verbose --json --url --sandbox-url --key --help"
+        flags="--name --file --build-arg --start --ready --cpus --memory --no-cache --verbose --json --url --sandbox-url --key --help"
         files=yes
         ;;
     "template list "* | "tpl list "*)
-        options="--json --url --sandbox-url --key --help"
+        flags="--json --url --sandbox-url --key --help"
         ;;
     "template info "* | "tpl info "*)
-        options="--json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "template tag "* | "tpl tag "*)
-        options="--json --url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "template untag "* | "tpl untag "*)
-        options="--url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "template delete "* | "tpl delete "*)
-        options="--url --sandbox-url --key --help"
-        [[ $cur == -* ]] || words=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        flags="--url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "keys create "*)
-        options="--json --url --sandbox-url --key --help"
+        flags="--json --url --sandbox-url --key --help"
         ;;
     "keys list "*)
-        options="--json --url --sandbox-url --key --help"
+        flags="--json --url --sandbox-url --key --help"
         ;;
     "keys revoke "*)
-        options="--url --sandbox-url --key --help"
+        flags="--url --sandbox-url --key --help"
         ;;
     esac
-    [[ $cur == -* ]] && words=$options files=
-    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
-    [ -z "$files" ] || mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$cur")
+    [[ $cur == -* ]] && names=$flags files=
+    compadd -- ${=names}
+    [ -z "$files" ] || _files
 }
-complete -o filenames -F _belljar belljar
+_belljar "$@"
