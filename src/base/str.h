@@ -59,3 +59,7 @@ char *str_dup(struct str s);
 
 /* Copies into `out` of `size` bytes with a NUL. False when it does not fit or holds a NUL. */
 bool str_copy(struct str s, char *out, size_t size);
+
+/* Length of the UTF-8 character at the front (RFC 3629: shortest form, no surrogates), or 0 when it
+ * is none. `s` is not empty. */
+size_t str_utf8(struct str s);

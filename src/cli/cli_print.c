@@ -8,29 +8,11 @@
 
 #include "base/clock.h"
 
-/* The length of the UTF-8 character at `s`, 0 when it is none (RFC 3629). */
-static size_t utf8_length(struct str s)
-{
-    const unsigned char *p = (const unsigned char *)s.p;
-    if (p[0] < 0x80)
-        return 1;
-    size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || s.n < n)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    /* longer forms than needed, surrogates, beyond Unicode */
-    bool is_bad = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-                  (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return is_bad ? 0 : n;
-}
-
-/* The same, but 0 for control characters and marks that turn the direction of what follows. */
+/* str_utf8, but 0 for control characters and marks that turn the direction of what follows. */
 static size_t printable(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
-    size_t n = utf8_length(s);
+    size_t n = str_utf8(s);
     if (n == 1)
         return p[0] >= 0x20 && p[0] != 0x7f;
     bool is_control = n == 2 && p[0] == 0xc2 && p[1] < 0xa0;
@@ -208,7 +190,7 @@ json_t *cli_json_text(struct str s)
     struct buf b;
     buf_init(&b, 0);
     while (s.n) {
-        size_t n = utf8_length(s);
+        size_t n = str_utf8(s);
         (void)buf_append(&b, n ? str_make(s.p, n) : STR("\xef\xbf\xbd"));
         s = str_skip(s, n ? n : 1);
     }

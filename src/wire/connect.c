@@ -56,22 +56,6 @@ void connect_envelope_put(char out[CONNECT_ENVELOPE_SIZE], uint8_t flags, size_t
 
 /* -- JSON strings -- */
 
-/* Length of the UTF-8 sequence at the front of `s` (RFC 3629: shortest form, no surrogates), or 0.
- */
-static size_t utf8_len(struct str s)
-{
-    const unsigned char *p = (const unsigned char *)s.p;
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (n == 0 || n > s.n || p[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    bool bad = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-               (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return bad ? 0 : n;
-}
-
 static void put_escaped(struct buf *b, unsigned char c)
 {
     static const char two[] = "\"\"\\\\\nn\rr\tt\bb\ff";
@@ -91,7 +75,7 @@ void connect_string_put(struct buf *b, struct str s)
         size_t plain = 0;
         while (plain < s.n) {
             unsigned char c = (unsigned char)s.p[plain];
-            size_t n = c < 0x80 ? 1 : utf8_len(str_skip(s, plain));
+            size_t n = c < 0x80 ? 1 : str_utf8(str_skip(s, plain));
             if (n == 0 || c < 0x20 || c == '"' || c == '\\' || c == 0x7f)
                 break;
             plain += n;

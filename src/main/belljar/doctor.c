@@ -215,8 +215,10 @@ static void check_ports(struct doctor *d)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int err = try_port(rows[i].address, rows[i].port);
         bool is_ours = err == EADDRINUSE && d->server;
-        say(d, err && !is_ours ? FAIL : OK, rows[i].name, rows[i].remedy, "%s:%s%s%s",
-            rows[i].address, rows[i].port, err || d->server ? ": " : ": free",
+        /* only root sees whose it is */
+        enum level level = !err || is_ours ? OK : err == EADDRINUSE && geteuid() ? WARN : FAIL;
+        say(d, level, rows[i].name, rows[i].remedy, "%s:%s%s%s", rows[i].address, rows[i].port,
+            err || d->server ? ": " : ": free",
             is_ours     ? "the server's"
             : err       ? strerror(err)
             : d->server ? "free, though a server runs: it has others"
@@ -228,7 +230,9 @@ static void check_server(struct doctor *d)
 {
     struct host_exports e;
     if (!d->server)
-        return say(d, WARN, "server", "belljar up", "none runs on %s", d->config.state);
+        return say(d, WARN, "server", geteuid() ? "run it as root" : "belljar up",
+                   geteuid() ? "only root sees whether one runs on %s" : "none runs on %s",
+                   d->config.state);
     if (!host_exports_read(&d->config, &e))
         return say(d, geteuid() ? WARN : FAIL, "server", "run it as root",
                    "process %d; %s/env cannot be read", (int)d->server, d->config.state);

@@ -41,18 +41,25 @@ static void child_serve(const char *log, const char *config)
     _exit(127);
 }
 
-/* Its last lines are why it does not run. */
-static void show_log(const char *log)
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+/* The last of what it has said since the log was `from` bytes long is why it does not run. */
+static void show_log(const char *log, off_t from)
 {
     char tail[LOG_TAIL + 1];
     CLEANUP(fd_closep) int fd = open(log, O_RDONLY | O_CLOEXEC);
     off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-    off_t from = size > LOG_TAIL ? size - LOG_TAIL : 0;
+    bool is_cut = size - from > LOG_TAIL;
+    from = is_cut ? size - LOG_TAIL : from;
     ssize_t n = fd < 0 ? 0 : pread(fd, tail, LOG_TAIL, from);
     if (n <= 0)
         return;
     tail[n] = '\0';
-    char *line = from ? strchr(tail, '\n') : tail;
+    char *line = is_cut ? strchr(tail, '\n') : tail;
     fprintf(stderr, "%s", line ? line : tail);
 }
 
@@ -159,12 +166,13 @@ int up_run(struct cli *c)
     if (access(path, F_OK) < 0)
         return cli_fail(c, FAULT_HOST, "there is no template 'base' in %s: 'make up' makes it",
                         config.state);
+    off_t said = size_of(log);
     pid_t pid = start(c, &config, log);
     if (pid < 0)
         return fault_exit(FAULT_INTERNAL);
     struct belljar *b = wait_for(&config, pid, cli_number(c, "wait"));
     if (!b) {
-        show_log(log);
+        show_log(log, said);
         return cli_fail(c, FAULT_HOST, "the server does not answer; its log is %s", log);
     }
     int status = prove(c, b);
