@@ -86,8 +86,10 @@ void recipe_failure_print(struct buf *b, const struct recipe_step *s, const char
  * object; NULL: memory. */
 json_t *recipe_envs(const struct recipe_context *c);
 
-/* Shell, as root. prepare: what every template has, before the first step; it is run again on what
- * it has made. finish: after the last one. */
+/* Shell, as root. provision: installs what an image lacks (sudo, curl, git ...) by its own package
+ * manager, says what it does, and fails when it cannot. prepare: what every template has, before
+ * the first step; it is run again on what it has made. finish: after the last one. */
+const char *recipe_provision(void);
 const char *recipe_prepare(void);
 struct str recipe_finish(struct arena *a, const char *template_id, const char *build_id);
 

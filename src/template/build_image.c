@@ -118,10 +118,27 @@ static bool has_failed(struct build *b)
     return true;
 }
 
+/* An image without them is of use to many: it goes on. */
+static void on_provisioned(struct build *b)
+{
+    if (b->run.exit_code != 0)
+        build_say(b, LOG_OF_WARN, "[base] the image is used as it is; skipCache tries it again");
+    build_capture(b, on_captured);
+}
+
 static void on_cleared(struct build *b)
 {
-    if (!has_failed(b))
+    if (has_failed(b))
+        return;
+    if (!buf_used(&b->run.lines[GUEST_OUT])) { /* no shell */
         build_capture(b, on_captured);
+        return;
+    }
+    (void)snprintf(b->prefix, sizeof b->prefix, "base");
+    b->op = (struct recipe_op){ .command = str_of(recipe_provision()),
+                                .user = STR("root"),
+                                .workdir = STR("/") };
+    build_exec(b, on_provisioned);
 }
 
 static void on_unpacked(struct build *b)

@@ -154,10 +154,19 @@ test('a mirror is asked first, and what it has not is got from where it belongs'
   assert.match(without.logs, /asking the mirror[^]*the mirror: /)
   const mirror = new URL(process.env.BELLJAR_REGISTRY_MIRROR).host
   await registry(mirror)
-  push(`${mirror}/library/debian:bookworm-slim`, [['tar+gzip', small]])
-  const b = await build(Template().fromDebianImage('bookworm-slim').runCmd('id -un > /tmp/who'), 'mirrored')
+  const debian = path.join(tmp, 'debian.tar')
+  execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', debian], { stdio: 'pipe' })
+  push(`${mirror}/library/debian:bookworm-slim`, [['tar', fs.readFileSync(debian)]])
+  const b = await build(Template().fromDebianImage('bookworm-slim').runCmd('id -un > /tmp/who; sudo id -u >> /tmp/who'), 'mirrored')
   assert.match(b.logs, new RegExp(`asking the mirror http://${mirror}`))
-  assert.equal(await sh(await create(b.name), 'cat /tmp/who'), 'user')
+  // what people count on is installed by the image's own packages, once
+  assert.match(b.logs, /\[base\] \[stdout\]: installing sudo curl git iproute2 procps/)
+  const s = await create(b.name)
+  assert.equal(await sh(s, 'cat /tmp/who; . /etc/os-release; echo $VERSION_CODENAME; command -v sudo curl git ss pgrep; ls -A /var/lib/apt/lists | wc -l'),
+    'user\n0\nbookworm\n/usr/bin/sudo\n/usr/bin/curl\n/usr/bin/git\n/usr/bin/ss\n/usr/bin/pgrep\n0')
+  await s.git.init('/home/user/repo')
+  assert.match((await build(Template().fromDebianImage('bookworm-slim'), 'mirrored-again')).logs, /CACHED \[base\] image/)
+  assert.match(without.logs, /it lacks .*curl.*, and has no package manager that is known[^]*used as it is/)
   push(`${free}/only/there:v1`, [['tar+gzip', small]])
   assert.ok((await build(image(`${free}/only/there:v1`), 'there')).templateId)
 })
