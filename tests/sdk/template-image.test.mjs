@@ -149,7 +149,7 @@ test('by digest, with a password, and what is refused', async () => {
 test('a mirror is asked first, and what it has not is got from where it belongs', async () => {
   const away = await build(image(`${free}/only/here:v1`), 'away').catch((e) => e)
   assert.match(away.message, /not found/)
-  push(`${free}/only/here:v1`, [['tar', small]])
+  push(`${free}/only/here:v1`, [['tar', small]], { env: [`RUN_OF=${run}`] })
   const without = await build(image(`${free}/only/here:v1`), 'without')
   assert.match(without.logs, /asking the mirror[^]*the mirror: /)
   const mirror = new URL(process.env.BELLJAR_REGISTRY_MIRROR).host
