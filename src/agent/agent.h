@@ -31,6 +31,7 @@ struct agent {
     uint32_t process_count, ended_count;
     uint64_t process_serial;
     uint32_t worker_count;
+    uint32_t tunnel_count;
     bool is_given[AGENT_TAGS]; /* listening sockets we were started with */
     struct rlimit files;       /* RLIMIT_NOFILE as it was given to us, for commands */
     int cgroup_fds;            /* AGENT_CGROUP_FD and following */

@@ -136,5 +136,6 @@ const struct rest_route rest_routes[] = {
     /* ours, beyond E2B: whole directories in one call */
     { "GET", "/archive", .open = true, .fn = rest_archive_get },
     { "PUT", "/archive", .open = true, .fn = rest_archive_put },
+    { "POST", "/tunnel", .fn = rest_tunnel },
     { NULL, NULL, false, false, NULL },
 };

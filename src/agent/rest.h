@@ -27,3 +27,4 @@ void rest_files_post(struct agent *a, struct http_call *c);
 void rest_files_compose(struct agent *a, struct http_call *c);
 void rest_archive_get(struct agent *a, struct http_call *c);
 void rest_archive_put(struct agent *a, struct http_call *c);
+void rest_tunnel(struct agent *a, struct http_call *c);

@@ -248,6 +248,30 @@ void belljar_watch_free(struct belljar_watch *w);
 /* The next change. 0: *out has it; 1: timeout_ms (-1: none) passed; -EINTR: a signal came. */
 int belljar_watch_next(struct belljar_watch *w, int timeout_ms, struct belljar_change *out);
 
+/* ---- ports ---- */
+
+/* TCP connections to what listens on 127.0.0.1 inside the sandbox (docs/tunnel.md). For HTTP and
+ * WebSocket belljar_url is enough. */
+struct belljar_tunnel;
+/* NULL with ECONNREFUSED: nothing listens there. */
+struct belljar_tunnel *belljar_tunnel(struct belljar_sandbox *s, int port);
+void belljar_tunnel_free(struct belljar_tunnel *t); /* closes it */
+/* Passes on what `in` has and what comes to `out` (the same for a socket), until the far side ends.
+ * The end of `in` is passed on. -EINTR: a signal came; it may be called again, but what waited for
+ * a slow `out` is lost. */
+int belljar_tunnel_pass(struct belljar_tunnel *t, int in, int out);
+/* Every connection to the listening socket gets a tunnel of its own, until a signal comes (-EINTR)
+ * or the sandbox ends (-EHOSTDOWN). One that the port refuses is closed. */
+int belljar_forward(struct belljar_sandbox *s, int listener, int port);
+/* For a loop of your own; these do not block. How many bytes were read (0: the far side ended) or
+ * taken, or a negative errno: -EAGAIN: poll belljar_tunnel_fd for belljar_tunnel_events, then try
+ * again. Read until -EAGAIN: what is decrypted already makes no descriptor readable. */
+long belljar_tunnel_read(struct belljar_tunnel *t, void *bytes, size_t size);
+long belljar_tunnel_write(struct belljar_tunnel *t, const void *bytes, size_t size);
+int belljar_tunnel_end(struct belljar_tunnel *t); /* no more will be written */
+int belljar_tunnel_fd(const struct belljar_tunnel *t);
+short belljar_tunnel_events(const struct belljar_tunnel *t); /* POLLIN, POLLOUT */
+
 /* ---- templates ---- */
 
 struct belljar_build_options {

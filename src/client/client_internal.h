@@ -123,6 +123,8 @@ struct belljar_sandbox *client_sandbox_ref(struct belljar_sandbox *s);
 /* After a stream or call to the sandbox broke off with `err`: asks whether it still lives. */
 int client_sandbox_broken(struct belljar_sandbox *s, int err);
 
+struct belljar *client_tunnel_owner(const struct belljar_tunnel *t);
+
 /* -- streams of envd (client_stream.c) -- */
 
 struct client_stream {

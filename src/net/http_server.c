@@ -73,7 +73,8 @@ struct http_conn {
     size_t collect_max;
     void (*collect_fn)(struct http_call *c, struct str body);
     void (*collect_gone)(struct http_call *c);
-    bool in_call, paused, reply_over, reply_chunked, reply_bare, want_drain, close_after, cut;
+    bool in_call, paused, rests, reply_over, reply_chunked, reply_bare, want_drain, close_after,
+        cut;
 };
 
 static void process(struct http_conn *c, struct str data);
@@ -199,7 +200,7 @@ static void call_over(struct http_conn *c)
     bool unread = c->phase == PHASE_BODY;
     collected_free(c);
     free(TAKE_PTR(c->head));
-    c->reply_over = c->reply_chunked = c->reply_bare = c->paused = c->want_drain = false;
+    c->reply_over = c->reply_chunked = c->reply_bare = c->paused = c->want_drain = c->rests = false;
     c->chunks = (struct http_chunks){ 0 };
     c->discarded = 0;
     if (unread || c->close_after || c->server->stopped) {
@@ -403,6 +404,8 @@ void http_call_resume(struct http_call *call)
     conn_of(call)->paused = false;
     later(conn_of(call));
 }
+
+void http_call_rest(struct http_call *call) { conn_of(call)->rests = true; }
 
 /* -- collecting a body -- */
 
@@ -648,7 +651,7 @@ static void on_timer(struct loop_timer *t)
 {
     struct http_conn *c = t->data;
     int64_t left = c->deadline_ms - loop_now_ms(loop_of(c));
-    bool with_handler = !c->reply_over && (c->phase == PHASE_REPLY || c->paused);
+    bool with_handler = !c->reply_over && (c->phase == PHASE_REPLY || c->paused || c->rests);
     if (with_handler)
         left = LIMIT_HTTP_IDLE_MS; /* the handler has its own deadlines */
     if (left > 0)

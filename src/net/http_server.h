@@ -71,6 +71,10 @@ void http_call_collect(struct http_call *c, size_t limit,
 void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);
 
+/* The request body may rest for as long as it likes: the handler knows better. For a call whose
+ * body and reply are a conversation. */
+void http_call_rest(struct http_call *c);
+
 /* A whole reply. `fields`: extra header lines "Name: value\r\n" or NULL. `type` NULL: none. A HEAD
  * request gets the head only. Status 204 and 304 have no body. */
 void http_reply(struct http_call *c, int status, const char *type, const char *fields,

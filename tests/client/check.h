@@ -14,10 +14,8 @@ static int check_failed;
 static inline bool check_that(bool is_true, const char *what, const char *file, int line,
                               const struct belljar *b)
 {
-    if (!is_true) {
+    if (!is_true && check_failed++ < 10) /* the first tell enough */
         printf("# %s:%d: %s (last error: %s)\n", file, line, what, b ? belljar_error(b) : "");
-        check_failed++;
-    }
     return is_true;
 }
 

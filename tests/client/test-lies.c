@@ -198,12 +198,28 @@ static int call_watch(void)
     return rc;
 }
 
+static int call_tunnel(void)
+{
+    char bytes[64];
+    long n = 0;
+    struct belljar_tunnel *t = belljar_tunnel(s, 7000);
+    if (!t)
+        return -belljar_errno(b);
+    /* the lie may come after the head */
+    for (int i = 0;
+         i < 100 && ((n = belljar_tunnel_read(t, bytes, sizeof bytes)) == -EAGAIN || n > 0); i++)
+        usleep(n < 0 ? 10000 : 0);
+    belljar_tunnel_free(t);
+    return n > 0 ? 0 : (int)n;
+}
+
 #define START "0{\"event\":{\"start\":{\"pid\":7}}}"
 #define WATCHES "0{\"start\":{}}"
 #define EVENT(text) "0{\"event\":" text "}"
 #define END "0{\"event\":{\"end\":{\"exitCode\":0,\"exited\":true}}}"
 #define FINE "2{}"
 #define STATUS(line) "HTTP/1.1 " line "\r\nConnection: close\r\n\r\n"
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define SHORT "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
 static const struct lie lies[] = {
@@ -352,6 +368,30 @@ static const struct lie lies[] = {
       .call = call_download, .expected = EHOSTDOWN },
     { "an upload without an answer", .head = "", .body = "", .call = call_write,
       .expected = ECONNRESET },
+
+    { "a tunnel that is no HTTP", .head = "SSH-2.0-x\r\n\r\n", .body = "", .call = call_tunnel,
+      .expected = EPROTO },
+    { "a tunnel that is not chunked", .body = "abc", .call = call_tunnel, .expected = EPROTO },
+    { "a tunnel of nonsense", .head = CHUNKED, .body = "nonsense\r\n", .call = call_tunnel,
+      .expected = EPROTO },
+    { "a tunnel with a chunk of many gigabytes", .head = CHUNKED,
+      .body = "ffffffffffffffffffff\r\n", .call = call_tunnel, .expected = EPROTO },
+    { "a tunnel that stops in a chunk", .head = CHUNKED, .body = "5\r\nab", .call = call_tunnel,
+      .expected = ECONNRESET },
+    { "a tunnel that ends", .head = CHUNKED, .body = "2\r\nab\r\n0\r\n\r\n", .call = call_tunnel,
+      .expected = 0 },
+    { "a tunnel that is never answered", .head = "", .body = "", .hangs = true, .call = call_tunnel,
+      .expected = ETIMEDOUT },
+    { "a tunnel whose head never ends", .head = "HTTP/1.1 200 OK\r\n",
+      .body = "X: abcdefghijklmnopqrstuvwxyz\r\n", .repeat = 300000, .call = call_tunnel,
+      .expected = EPROTO },
+    { "a tunnel that is refused at length",
+      .head = "HTTP/1.1 404 No\r\nContent-Length: 99999999\r\n\r\n", .body = "x", .repeat = 100000,
+      .call = call_tunnel, .expected = ENOENT },
+    { "a tunnel that is refused, half", .head = "HTTP/1.1 429 No\r\nContent-Length: 9\r\n\r\n",
+      .body = "x", .call = call_tunnel, .expected = EAGAIN },
+    { "a tunnel that is refused without a length", .head = STATUS("403 No"), .body = "x",
+      .call = call_tunnel, .expected = EACCES },
 
     { "a line that is no JSON", .body = "hey\n", .call = call_code, .expected = EPROTO },
     { "a line without a type", .body = "{}\n", .call = call_code, .expected = EPROTO },
