@@ -260,9 +260,11 @@ void belljar_tunnel_free(struct belljar_tunnel *t); /* closes it */
  * The end of `in` is passed on. -EINTR: a signal came; it may be called again, but what waited for
  * a slow `out` is lost. */
 int belljar_tunnel_pass(struct belljar_tunnel *t, int in, int out);
-/* Every connection to the listening socket gets a tunnel of its own, until a signal comes (-EINTR)
- * or the sandbox ends (-EHOSTDOWN). One that the port refuses is closed. */
-int belljar_forward(struct belljar_sandbox *s, int listener, int port);
+/* Every connection to the listening socket gets a tunnel of its own, until `stop` (-1: none) has
+ * something to read (0), a signal comes while it waits (-EINTR) or the sandbox ends (-EHOSTDOWN).
+ * A connection that the port refuses is closed. To stop by a signal without fail, let its handler
+ * write to a pipe. */
+int belljar_forward(struct belljar_sandbox *s, int listener, int port, int stop);
 /* For a loop of your own; these do not block. How many bytes were read (0: the far side ended) or
  * taken, or a negative errno: -EAGAIN: poll belljar_tunnel_fd for belljar_tunnel_events, then try
  * again. Read until -EAGAIN: what is decrypted already makes no descriptor readable. */

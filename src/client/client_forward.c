@@ -130,7 +130,7 @@ struct forward {
     struct belljar_sandbox *s;
     int listener, port;
     struct couple *couples;
-    struct pollfd *polls; /* of the listener, then three for each */
+    struct pollfd *polls; /* of the listener, of what stops it, then three for each */
     size_t count, size;
 };
 
@@ -151,7 +151,7 @@ static bool has_room(struct forward *f)
     struct couple *couples = realloc(f->couples, size * sizeof *couples);
     if (couples)
         f->couples = couples;
-    struct pollfd *polls = couples ? realloc(f->polls, (1 + 3 * size) * sizeof *polls) : NULL;
+    struct pollfd *polls = couples ? realloc(f->polls, (2 + 3 * size) * sizeof *polls) : NULL;
     if (!polls)
         return false;
     f->polls = polls;
@@ -181,31 +181,43 @@ static int add(struct forward *f)
     return 0;
 }
 
+enum { LISTENER, STOP, COUPLES }; /* of the polls */
+
 static int forward_turn(struct forward *f)
 {
     for (size_t i = f->count; i-- > 0;) {
-        int rc = turn(&f->couples[i], f->polls + 1 + 3 * i);
+        int rc = turn(&f->couples[i], f->polls + COUPLES + 3 * i);
         if (rc)
             drop(f, i);
         if (rc == -EHOSTDOWN)
             return rc;
     }
-    return f->polls[0].revents ? add(f) : 0;
+    return f->polls[LISTENER].revents ? add(f) : 0;
 }
 
-int belljar_forward(struct belljar_sandbox *s, int listener, int port)
+/* Whether there is something that no descriptor would tell. */
+static bool want_all(struct forward *f, int stop)
+{
+    bool has_more = false;
+    f->polls[LISTENER] = (struct pollfd){ .fd = f->listener, .events = POLLIN };
+    f->polls[STOP] = (struct pollfd){ .fd = stop, .events = POLLIN };
+    for (size_t i = 0; i < f->count; i++) {
+        want(&f->couples[i], f->polls + COUPLES + 3 * i);
+        has_more |= f->couples[i].has_more;
+    }
+    return has_more;
+}
+
+int belljar_forward(struct belljar_sandbox *s, int listener, int port, int stop)
 {
     struct forward f = { .s = s, .listener = listener, .port = port };
     int rc = has_room(&f) ? 0 : client_no_memory(s->b);
     while (rc == 0) {
-        bool has_more = false;
-        f.polls[0] = (struct pollfd){ .fd = listener, .events = POLLIN };
-        for (size_t i = 0; i < f.count; i++) {
-            want(&f.couples[i], f.polls + 1 + 3 * i);
-            has_more |= f.couples[i].has_more;
-        }
-        if (poll(f.polls, 1 + 3 * f.count, has_more ? 0 : -1) < 0)
+        bool has_more = want_all(&f, stop);
+        if (poll(f.polls, COUPLES + 3 * f.count, has_more ? 0 : -1) < 0)
             rc = client_fail(s->b, errno, "waiting: %s", strerror(errno));
+        else if (f.polls[STOP].revents)
+            break;
         else
             rc = forward_turn(&f);
     }
