@@ -487,5 +487,6 @@ test('up finds the server that runs, and proves it; down finds none', async () =
   assert.match((await good(['up'])).out, /^export E2B_API_KEY=e2b_/)
   await fails(11, /no template 'base'/, ['up'], { env: { BELLJAR_STATE: path.join(tmp, 'no-state') } })
   assert.match((await good(['down'], { env: { BELLJAR_STATE: tmp } })).out, /no server runs/)
+  assert.deepEqual(await json(['down'], { env: { BELLJAR_STATE: tmp } }), { stopped: null })
   await fails(2, /cannot read/, ['up', '--config', path.join(tmp, 'none')])
 })

@@ -27,7 +27,7 @@ _belljar()
         flags="--wait --json --config --help"
         ;;
     "down "*)
-        flags="--keep-sandboxes --config --help"
+        flags="--keep-sandboxes --json --config --help"
         ;;
     "serve "*)
         flags="--print-config --config --help"

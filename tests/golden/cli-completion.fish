@@ -10,6 +10,7 @@ complete -c belljar -n '__fish_seen_subcommand_from up' -l config -r -F -d 'sett
 complete -c belljar -n '__fish_seen_subcommand_from up' -l help -s h -d 'say what it does and what it takes'
 complete -c belljar -n '__fish_use_subcommand' -a down -d 'stop the server that runs on the same state, with or without its sandboxes'
 complete -c belljar -n '__fish_seen_subcommand_from down' -l keep-sandboxes -d 'end the server only: sandboxes live on, the next one takes them over'
+complete -c belljar -n '__fish_seen_subcommand_from down' -l json -d 'print JSON, for programs'
 complete -c belljar -n '__fish_seen_subcommand_from down' -l config -r -F -d 'settings of the server (name=value lines)'
 complete -c belljar -n '__fish_seen_subcommand_from down' -l help -s h -d 'say what it does and what it takes'
 complete -c belljar -n '__fish_use_subcommand' -a serve -d 'run the server in the foreground'

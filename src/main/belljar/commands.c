@@ -24,7 +24,7 @@ static const struct cli_command host[] = {
       "one sandbox, runs a command in it, ends it, and prints the exports that clients need. The\n"
       "templates must be there: 'make up' makes them. The log is $BELLJAR_STATE/log/server.log.",
       up_options, up_run },
-    { NULL, "down", "", 0, 0, CLI_NONE, CLI_CONFIG,
+    { NULL, "down", "", 0, 0, CLI_NONE, CLI_CONFIG | CLI_JSON,
       "stop the server that runs on the same state, with or without its sandboxes", NULL,
       down_options, down_run },
     { NULL, "serve", "", 0, 0, CLI_NONE, CLI_CONFIG, "run the server in the foreground",

@@ -302,7 +302,10 @@ int down_run(struct cli *c)
         return cli_fail_op(c);
     pid_t pid = serve_running(config.state);
     if (pid <= 0) {
-        printf("no server runs on %s\n", config.state);
+        if (cli_flag(c, "json"))
+            printf("{\"stopped\": null}\n");
+        else
+            printf("no server runs on %s\n", config.state);
         return 0;
     }
     if (kill(pid, signal) < 0)
@@ -313,5 +316,7 @@ int down_run(struct cli *c)
         (void)nanosleep(&step, NULL);
     if (serve_running(config.state) == pid)
         return cli_fail(c, FAULT_TIMEOUT, "process %d has not ended within a minute", (int)pid);
+    if (cli_flag(c, "json"))
+        printf("{\"stopped\": %d}\n", (int)pid);
     return 0;
 }
