@@ -287,6 +287,10 @@ static const struct cli_option shell_options[] = {
     { "env", 'e', "NAME=VALUE", CLI_PAIR, "a variable", NULL },
     { NULL },
 };
+static const struct cli_option forward_options[] = {
+    { "address", 0, "ADDRESS", CLI_TEXT, "where to listen here", "127.0.0.1" },
+    { NULL },
+};
 static const struct cli_option copy_options[] = {
     { "quiet", 'q', NULL, CLI_FLAG, "no progress on the terminal", NULL },
     { NULL },
@@ -348,6 +352,15 @@ const struct cli_command cli_sandbox_commands[] = {
       "    belljar sandbox cp project ID:work\n"
       "    belljar sandbox cp ID:work/result.csv .",
       copy_options, cli_copy_run },
+    { "sandbox", "port-forward", "ID [LOCAL:]PORT", 2, 2, CLI_SANDBOXES, BOTH,
+      "let a port here lead to one in a sandbox, until Ctrl-C",
+      "Any TCP: databases, SSH, WebSockets. The port may listen on 127.0.0.1 only, inside. LOCAL "
+      "0\n"
+      "is any that is free.\n"
+      "\n"
+      "    belljar sandbox port-forward ID 5433:5432 &\n"
+      "    psql -h 127.0.0.1 -p 5433",
+      forward_options, cli_forward_run },
     { "sandbox", "logs", "ID", 1, 1, CLI_SANDBOXES, BOTH,
       "what the commands of a sandbox did lately",
       "A line for each that was printed, and for each start and end. With --json an object a line.",

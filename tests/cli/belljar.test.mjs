@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import crypto from 'node:crypto'
 import fs from 'node:fs'
 import http from 'node:http'
+import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { spawn, execFileSync } from 'node:child_process'
@@ -347,6 +348,61 @@ test('pause, resume, snapshot, fork, kill', async () => {
   await fails(4, /doesn't exist/, ['sandbox', 'kill', copy, id]) // the other one is ended all the same
   assert.equal(await exists(id), false)
   await good(['template', 'delete', name])
+})
+
+test('port-forward: any TCP, many at once, until Ctrl-C or the end of the sandbox', async () => {
+  const id = await create()
+  // echoes what it gets, in capitals, on the loopback of the sandbox only
+  await good(['sandbox', 'exec', id, `cat >/tmp/up.py <<'E'
+import socketserver
+class H(socketserver.StreamRequestHandler):
+    def handle(self):
+        while (d := self.request.recv(65536)): self.request.sendall(d.upper())
+        self.request.sendall(b'END')
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer(('127.0.0.1', 7070), H).serve_forever()
+E
+setsid python3 /tmp/up.py </dev/null >/dev/null 2>&1 & until ss -ltn | grep -q :7070; do sleep 0.05; done`])
+  const child = spawn(bin, ['sandbox', 'port-forward', id, '0:7070', '--json'])
+  const ended = new Promise((r) => child.on('close', (code) => r(code)))
+  const { port, remote, address } = JSON.parse(await new Promise((resolve) => {
+    let text = ''
+    child.stdout.on('data', (d) => { text += d; if (text.endsWith('}\n')) resolve(text) })
+  }))
+  assert.deepEqual([remote, address], [7070, '127.0.0.1'])
+  const talk = (text) => new Promise((resolve, reject) => {
+    const out = []
+    const s = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => s.end(text))
+    s.on('data', (d) => out.push(d)).on('end', () => { s.destroy(); resolve(Buffer.concat(out).toString()) }).on('error', reject)
+  })
+  assert.equal(await talk('hello'), 'HELLOEND') // the end of ours is passed on, theirs comes back
+  const long = 'x'.repeat(3_000_000)
+  const answers = await Promise.all(Array.from({ length: 12 }, (_, i) => talk(`${i}-${long}`)))
+  answers.forEach((a, i) => assert.equal(a, `${i}-${long}END`.toUpperCase()))
+  await fails(2, /in use/, ['sandbox', 'port-forward', id, `${port}:7070`])
+  await fails(2, /8080:80/, ['sandbox', 'port-forward', id, '70700'])
+  await fails(2, /8080:80/, ['sandbox', 'port-forward', id, '1:2:3'])
+  await fails(2, /cannot listen/, ['sandbox', 'port-forward', id, '0:1', '--address', 'nowhere'])
+  await fails(4, /doesn't exist/, ['sandbox', 'port-forward', 'i' + '0'.repeat(20), '0:1'])
+  child.kill('SIGINT')
+  assert.equal(await ended, 130)
+  const doomed = await create()
+  const last = spawn(bin, ['sandbox', 'port-forward', doomed, '0:7071'])
+  const died = new Promise((r) => last.on('close', (code) => r(code)))
+  const where = await new Promise((r) => last.stdout.on('data', (d) => r(d.toString())))
+  await good(['sandbox', 'kill', doomed])
+  net.connect({ port: Number(/:(\d+) leads/.exec(where)[1]), host: '127.0.0.1' }).on('error', () => {}) // this is how it finds out
+  assert.equal(await died, 4)
+  const other = spawn(bin, ['sandbox', 'port-forward', id, '0:7071'])
+  const gone = new Promise((r) => other.on('close', (code) => r(code)))
+  const said = await new Promise((r) => other.stdout.on('data', (d) => r(d.toString())))
+  const refused = await new Promise((resolve, reject) => {
+    const s = net.connect({ port: Number(/:(\d+) leads/.exec(said)[1]), host: '127.0.0.1' })
+    s.on('data', reject).on('close', () => resolve('closed')).on('error', () => resolve('closed'))
+  })
+  assert.equal(refused, 'closed') // nothing listens on 7071
+  other.kill('SIGTERM')
+  assert.equal(await gone, 143)
 })
 
 test('run: code of each kind, values, pictures, errors', async () => {

@@ -7,7 +7,7 @@ _belljar()
     for word in "${(@)words[2,CURRENT-1]}"; do
         [ -z "$skip" ] || { skip=; continue; }
         case $word in
-        --wait | --config | --code | -c | --language | -l | --sandbox | -s | --template | --env | -e | --timeout | -t | --output | -o | --url | --sandbox-url | --key | --metadata | -m | --state | -s | --user | -u | --workdir | -w | --level | --search | --last | -n | --count | -n | --name | -n | --file | -f | --build-arg | -a | --start | --ready | --cpus | --memory) skip=yes ;;
+        --wait | --config | --code | -c | --language | -l | --sandbox | -s | --template | --env | -e | --timeout | -t | --output | -o | --url | --sandbox-url | --key | --metadata | -m | --state | -s | --user | -u | --workdir | -w | --address | --level | --search | --last | -n | --count | -n | --name | -n | --file | -f | --build-arg | -a | --start | --ready | --cpus | --memory) skip=yes ;;
         -*) ;;
         *) line+="$word " ;;
         esac
@@ -21,7 +21,7 @@ _belljar()
     [ -z "$skip" ] || return
     case $line in
     "") names="up down serve doctor run completion sandbox sb template tpl keys " flags="--help --version --man" ;;
-    "sandbox " | "sb ") names="create list info exec shell cp logs metrics pause resume snapshot fork kill " flags="--help" ;;
+    "sandbox " | "sb ") names="create list info exec shell cp port-forward logs metrics pause resume snapshot fork kill " flags="--help" ;;
     "template " | "tpl ") names="build list info tag untag delete " flags="--help" ;;
     "keys ") names="create list revoke " flags="--help" ;;
     "up "*)
@@ -66,6 +66,10 @@ _belljar()
     "sandbox cp "* | "sb cp "*)
         flags="--quiet --json --url --sandbox-url --key --help"
         files=yes
+        ;;
+    "sandbox port-forward "* | "sb port-forward "*)
+        flags="--address --json --url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar sandbox list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
         ;;
     "sandbox logs "* | "sb logs "*)
         flags="--follow --level --search --json --url --sandbox-url --key --help"
