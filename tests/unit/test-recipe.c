@@ -142,7 +142,9 @@ static void refused_bodies(void **state)
         { "{\"fromImage\":\"a\",\"steps\":[{\"type\":\"RUN\",\"args\":[1]}]}", "args of a step" },
         { "{\"fromImage\":\"a\",\"steps\":[{\"type\":\"RUN\",\"force\":1}]}", "force of a step" },
         { "{\"fromImage\":\"a\",\"force\":\"x\"}", "force must be" },
-        { "{\"fromImage\":\"a\",\"fromImageRegistry\":{\"type\":\"aws\"}}", "type 'aws'" },
+        { "{\"fromImage\":\"a\",\"fromImageRegistry\":{\"type\":\"aws\"}}",
+          "awsAccessKeyId is missing" },
+        { "{\"fromImage\":\"a\",\"fromImageRegistry\":{\"type\":\"ftp\"}}", "'gcp'" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct arena a;
