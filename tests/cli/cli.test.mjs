@@ -132,6 +132,38 @@ test('a wrong key and no key', async () => {
   assert.notEqual((await cli(['sandbox', 'list'], { env: { E2B_API_KEY: '' } })).code, 0)
 })
 
+// Runs the command line on a terminal; `says` maps what it shows to what a person types then.
+const onTerminal = (args, says, env = {}) => new Promise((resolve) => {
+  const child = spawn('script', ['-qec', [bin, ...args].join(' '), '/dev/null'], { cwd: tmp, env: { ...process.env, HOME: tmp, ...env }, timeout: 60_000 })
+  const left = [...says]
+  let all = ''
+  child.stdout.on('data', (d) => {
+    all += d
+    while (left.length && left[0][0].test(stripVTControlCharacters(all))) child.stdin.write(left.shift()[1])
+  })
+  child.on('close', (code) => resolve({ code, all: stripVTControlCharacters(all) }))
+})
+
+test('sandbox create and connect with a terminal', async () => {
+  const made = await onTerminal(['sandbox', 'create', 'base'], [[/\$ $/, 'echo it-is-$((6 * 7)); tty\r'], [/it-is-42[^]*\$ $/, 'exit\r']])
+  assert.match(made.all, /it-is-42\s+\/dev\/pts\/\d/, made.all.slice(-600))
+  const id = await create('base')
+  const joined = await onTerminal(['sandbox', 'connect', id], [[/\$ $/, 'stty size; echo joined-$((1 + 1))\r'], [/joined-2[^]*\$ $/, 'exit\r']])
+  assert.match(joined.all, /\d+ \d+\s+joined-2/, joined.all.slice(-600))
+  assert.equal(joined.code, 0)
+})
+
+test('commands in the background, logs and metrics that follow', async () => {
+  const id = await create('base')
+  const started = await good(['sandbox', 'exec', '-b', id, 'sleep 1000'])
+  assert.match(started.all, /^\d+\s*$/m)
+  const following = cli(['sandbox', 'logs', '-f', '--format', 'json', id])
+  await good(['sandbox', 'exec', id, 'echo', 'while-following'])
+  await new Promise((r) => setTimeout(r, 1500))
+  await good(['sandbox', 'kill', id])
+  assert.match((await following).out, /while-following/)
+})
+
 // A browser in which a person shows their key: the page's form is sent, and redirects are followed.
 const browser = `#!/usr/bin/env node
 const page = await (await fetch(process.argv[2])).text()
@@ -154,16 +186,7 @@ test('auth login, info, logout; with the login alone the rest works', async () =
   sandboxes.add(id)
   assert.ok((await good(['sandbox', 'list'], { env })).out.includes(id))
   await good(['template', 'list'], { env })
-  // configure asks which project, on a terminal: Enter takes the first
-  const chosen = await new Promise((resolve) => {
-    const child = spawn('script', ['-qec', `${bin} auth configure`, '/dev/null'], { env: { ...process.env, HOME: tmp, ...env }, timeout: 30_000 })
-    let all = '', asked = false
-    child.stdout.on('data', (d) => {
-      all += d
-      if (!asked && /navigate/.test(all)) asked = child.stdin.write('\r') || true
-    })
-    child.on('close', (code) => resolve({ code, all: stripVTControlCharacters(all) }))
-  })
+  const chosen = await onTerminal(['auth', 'configure'], [[/navigate/, '\r']], env) // Enter takes the first project
   assert.match(chosen.all, /Project belljar .* selected\./, chosen.all.slice(-600))
   const { projectApiKey } = JSON.parse(fs.readFileSync(path.join(tmp, '.e2b/config.json'), 'utf8'))
   await good(['auth', 'logout'], { env })
