@@ -7,6 +7,7 @@
 
 #define RESTART_MS 200
 #define SWITCH_AFTER 4 /* creates in a row with disks of another size */
+#define QUIET_MS 20    /* without a create: what is made ahead takes nobody's processor */
 
 static int janitor_open(struct ns_pool *p);
 
@@ -41,10 +42,18 @@ static bool ask(struct ns_pool *p, uint16_t verb, uint32_t slot, uint64_t size)
     return link_send(&p->janitor, &p->out, NULL, 0) == 0;
 }
 
+/* Fewer than cap/`part` are left. */
+static bool is_below(const struct ns_pool *p, uint32_t part)
+{
+    uint32_t least = (p->cap + part - 1) / part;
+    return p->ready_count + p->making_berths < least || p->disk_count + p->making_disks < least;
+}
+
 /* Fresh ones are asked for only when less than half is left: in a steady flow what comes back from
  * ended sandboxes is enough, and cheaper (a network nobody has used needs no new namespace). */
 static void refill(struct ns_pool *p)
 {
+    loop_timer_cancel(&p->quiet);
     if (!link_is_open(&p->janitor))
         return;
     if (p->ready_count + p->making_berths < (p->cap + 1) / 2)
@@ -62,6 +71,17 @@ static void refill(struct ns_pool *p)
         while (p->disk_count + p->making_disks < p->cap && ask(p, JANITOR_DISK, 0, p->disk_size))
             p->making_disks++;
 }
+
+/* After a create: a burst of them is not slowed down, unless it has all but emptied the pool. */
+static void refill_soon(struct ns_pool *p)
+{
+    if (is_below(p, 8))
+        refill(p);
+    else if (is_below(p, 2))
+        (void)loop_timer_start(p->loop, &p->quiet, QUIET_MS);
+}
+
+static void on_quiet(struct loop_timer *t) { refill(t->data); }
 
 /* -- answers -- */
 
@@ -151,6 +171,7 @@ int ns_pool_init(struct ns_pool *p, const struct ns_host *h, struct loop *l)
 {
     *p = (struct ns_pool){ .host = h, .loop = l, .cap = h->config->pool };
     p->restart = (struct loop_timer){ .fn = on_restart, .data = p };
+    p->quiet = (struct loop_timer){ .fn = on_quiet, .data = p };
     buf_init(&p->out, 65536);
     p->slots = calloc(h->config->slots, 1);
     p->ready = calloc(p->cap * 2 + 1, sizeof *p->ready);
@@ -169,6 +190,7 @@ static void disks_drop(struct ns_pool *p)
 void ns_pool_empty(struct ns_pool *p)
 {
     loop_timer_cancel(&p->restart);
+    loop_timer_cancel(&p->quiet);
     link_close(&p->janitor);
     while (p->ready_count) {
         struct berth *b = &p->ready[--p->ready_count];
@@ -229,7 +251,7 @@ int ns_pool_berth(struct ns_pool *p, const struct cgroup_limits *limits, struct 
         berth_deinit(out);
         ns_pool_retire(p, out->slot, -1, 0, -1);
     }
-    refill(p);
+    refill_soon(p);
     return TRACE(r);
 }
 
@@ -248,7 +270,7 @@ int ns_pool_disk(struct ns_pool *p, uint64_t size)
     disk_size_learn(p, size);
     int disk = size == p->disk_size && p->disk_count ? p->disks[--p->disk_count]
                                                      : ns_disk_make(p->host, size);
-    refill(p);
+    refill_soon(p);
     return TRACE(disk);
 }
 

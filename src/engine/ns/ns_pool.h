@@ -17,7 +17,7 @@ struct ns_pool {
     const struct ns_host *host;
     struct loop *loop;
     struct link janitor;
-    struct loop_timer restart;
+    struct loop_timer restart, quiet;
     struct buf out;
     uint64_t tag;
     unsigned char *slots; /* enum slot_state, host->config->slots of them */
