@@ -102,18 +102,23 @@ static int add_step(struct build *u, uint32_t i)
     return 0;
 }
 
+/* Sentences of the context are about this step from now on. */
+static void go_to_step(struct build *u, uint32_t i)
+{
+    (void)snprintf(u->context.prefix, sizeof u->context.prefix, "%.40s:%u", u->file,
+                   u->recipe.steps[i].line);
+}
+
 /* Every file is looked at before anything is sent. */
 static int gather(struct build *u)
 {
-    char prefix[64];
     u->packs = calloc(u->recipe.step_count + 1, sizeof *u->packs);
     u->steps = json_array();
     if (!u->packs || !u->steps)
         return client_no_memory(u->b);
     int rc = client_context_init(&u->context, u->b, u->o->context);
-    u->context.prefix = prefix;
     for (uint32_t i = 0; !rc && i < u->recipe.step_count; i++) {
-        (void)snprintf(prefix, sizeof prefix, "%.40s:%u", u->file, u->recipe.steps[i].line);
+        go_to_step(u, i);
         if (u->recipe.steps[i].kind == RECIPE_COPY)
             rc = client_pack_init(&u->packs[i], &u->context, &u->recipe.steps[i]);
         if (!rc)
@@ -189,10 +194,9 @@ static int send_archive(struct build *u, const json_t *link, struct client_pack 
 static int upload(struct build *u, uint32_t i)
 {
     struct client_pack *p = &u->packs[i];
-    char path[192], prefix[64];
+    char path[192];
     json_t *link = NULL;
-    (void)snprintf(prefix, sizeof prefix, "%.40s:%u", u->file, u->recipe.steps[i].line);
-    u->context.prefix = prefix;
+    go_to_step(u, i);
     (void)snprintf(path, sizeof path, "/templates/%s/files/%s", u->template_id, p->hash);
     int rc = client_api(u->b, "GET", path, NULL, &link);
     if (!rc && (!json_is_object(link) || !json_is_boolean(json_object_get(link, "present"))))

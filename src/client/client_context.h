@@ -9,9 +9,9 @@
 
 struct client_context {
     struct belljar *b;
-    char *root;         /* resolved; NULL: there is none */
-    const char *prefix; /* of sentences: "Dockerfile:7" */
-    struct arena mem;   /* of `ignore` */
+    char *root;       /* resolved; NULL: there is none */
+    char prefix[64];  /* of sentences: "Dockerfile:7" */
+    struct arena mem; /* of `ignore` */
     struct recipe_ignore ignore;
 };
 /* `directory` NULL: COPY of files is refused. client_context_deinit is due whatever it returned. */

@@ -61,9 +61,9 @@ static int add_tag(struct op *op, struct str text, char out[4096])
     char ref[TEMPLATE_NAME_SIZE + 4];
     struct template_ref parsed;
     size_t at = strlen(out);
-    (void)snprintf(ref, sizeof ref, "x:" STR_FMT,
-                   STR_ARG(text.n < TEMPLATE_NAME_SIZE ? text : STR_NONE));
-    if (!text.n || template_ref_parse(str_of(ref), &parsed) < 0 || memchr(text.p, ':', text.n))
+    bool fits = text.n && text.n < TEMPLATE_NAME_SIZE;
+    (void)snprintf(ref, sizeof ref, "x:" STR_FMT, STR_ARG(fits ? text : STR("")));
+    if (!fits || template_ref_parse(str_of(ref), &parsed) < 0 || memchr(text.p, ':', text.n))
         return op_fail(op, FAULT_INVALID, EINVAL, "Invalid tag: " STR_FMT,
                        STR_ARG(text.n < 100 ? text : str_make(text.p, 100)));
     if (is_uuid(parsed.tag))
