@@ -16,7 +16,8 @@ deps: ## install the packages that building and running need (root, Debian or Ub
 	@scripts/deps run
 
 $(BUILD)/build.ninja:
-	meson setup $(BUILD) --buildtype=release -Db_ndebug=false >/dev/null
+	@echo "building into $(BUILD) (half a minute, once) ..."
+	@meson setup $(BUILD) --buildtype=release -Db_ndebug=false >/dev/null
 
 build: $(BUILD)/build.ninja ## build the release programs into build/bin
 	@ninja -C $(BUILD) --quiet
@@ -24,6 +25,8 @@ build: $(BUILD)/build.ninja ## build the release programs into build/bin
 
 debug: ## build with ASan and UBSan into build-debug (not the static agent)
 	@test -f build-debug/build.ninja || meson setup build-debug --buildtype=debug -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@# cmocka may have come after the set-up
+	@test -d build-debug/tests/unit || ! pkg-config --exists cmocka || meson setup --reconfigure build-debug >/dev/null
 	@ninja -C build-debug --quiet
 
 up: ## install packages, build, make the templates, start the server, prove it with a sandbox
@@ -59,7 +62,8 @@ churn: ## create, use and kill CHURN (10000) sandboxes while the server's proces
 	@$(MAKE) --no-print-directory build
 	@tests/run churn
 
-format: ## clang-format the tree
+format: ## clang-format the tree (version 14, that of Debian 12: others break lines elsewhere)
+	@clang-format --version | grep -q 'version 14\.' || { echo "this is not clang-format 14: it would restyle the tree" >&2; exit 1; }
 	@scripts/sources | xargs clang-format -i
 
 docs: build ## make docs/reference from defs/ and from the commands of the program

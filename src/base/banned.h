@@ -6,5 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#undef sprintf /* the fortified one of older glibc is a macro for clang */
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strtok asctime ctime tmpnam tempnam
 #endif

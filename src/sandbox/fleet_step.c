@@ -239,7 +239,7 @@ static void act(struct sandbox *s, enum life_action action, const struct fault *
     case ACT_JOURNAL:
     case ACT_NONE:
     case ACT_COUNT:
-        assert(!"an action of this place");
+        assert(false && "an action of this place");
     }
 }
 

@@ -12,12 +12,12 @@ static double faded(const struct warm_demand *d, int64_t now_ms)
     int64_t age = now_ms - d->asked_ms;
     for (; age >= WARM_HALF_MS && rate > 0; age -= WARM_HALF_MS)
         rate /= 2;
-    return age > 0 ? rate * (1 - 0.5 * (double)age / WARM_HALF_MS) : rate;
+    return age > 0 ? rate * (1 - 0.5 * (double)age / (double)WARM_HALF_MS) : rate;
 }
 
 void warm_asked(struct warm_demand *d, int64_t now_ms)
 {
-    d->rate = faded(d, now_ms) + 1000.0 / MEAN_MS;
+    d->rate = faded(d, now_ms) + 1000.0 / (double)MEAN_MS;
     d->asked_ms = now_ms;
 }
 

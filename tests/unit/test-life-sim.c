@@ -455,7 +455,7 @@ static void trouble(struct world *w)
     case 3:
         if (w->control_up && w->call_tag && w->is_linked) {
             SAY("no answer in time\n");
-            hear_engine(w, w->call_verb, false, false);
+            hear_engine(w, (int)w->call_verb, false, false);
         }
         break;
     case 6:

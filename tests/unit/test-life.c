@@ -152,8 +152,7 @@ static void journal_comes_first(void **state)
 static void nothing_gets_stuck(void **state)
 {
     (void)state;
-    static const enum life_event heard[] = { LIFE_DO_FOUND, LIFE_DO_FROZEN, LIFE_DO_KEPT,
-                                             LIFE_DO_LOST };
+    static const int heard[] = { LIFE_DO_FOUND, LIFE_DO_FROZEN, LIFE_DO_KEPT, LIFE_DO_LOST };
     for (int s = LIFE_STARTING; s < LIFE_GONE; s++) {
         for (size_t i = 0; i < 4; i++) {
             struct life_step r = step(s, heard[i]);

@@ -298,9 +298,10 @@ static void a_boundary_is_needed(void **state)
     (void)state;
     static const char *const bad[] = {
         "multipart/form-data",
-        "multipart/form-data; boundary=", "multipart/form-data; boundary=\"\"",
-        "multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=\"\"",
+        ("multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct multipart m;

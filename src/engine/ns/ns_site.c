@@ -13,7 +13,7 @@
 #include "os/os_file.h"
 #include "os/os_sys.h"
 
-#define EXTRA_CAS "/usr/local/share/ca-certificates"
+#define EXTRA_CAS "usr/local/share/ca-certificates" /* of the host, and inside */
 #define BUNDLE "etc/ssl/certs/ca-certificates.crt"
 #define BUNDLE_SIZE (8u << 20)
 #define KNOWN 64
@@ -139,7 +139,7 @@ static int authorities_put(struct layer *l)
     struct buf bundle;
     buf_init(&bundle, BUNDLE_SIZE);
     CLEANUP(fd_closep) int own = template_open(l->template, BUNDLE, O_RDONLY);
-    CLEANUP(dir_closep) DIR *d = opendir(EXTRA_CAS);
+    CLEANUP(dir_closep) DIR *d = opendir("/" EXTRA_CAS);
     int r = own >= 0 && !append_file(own, &bundle) ? RAISE(-EIO) : 0;
     for (struct dirent *e; d && r == 0 && (e = readdir(d));) {
         char name[320];
@@ -147,7 +147,7 @@ static int authorities_put(struct layer *l)
         if (n < 5 || strcmp(e->d_name + n - 4, ".crt") != 0)
             continue;
         CLEANUP(fd_closep) int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC);
-        (void)snprintf(name, sizeof name, "%s/%s", EXTRA_CAS + 1, e->d_name);
+        (void)snprintf(name, sizeof name, "%s/%s", EXTRA_CAS, e->d_name);
         size_t at = bundle.len;
         if (fd < 0 || !append_file(fd, &bundle))
             r = RAISE(fd < 0 ? -errno : -EIO);
