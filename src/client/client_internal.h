@@ -141,5 +141,11 @@ int client_stream_open(struct client_stream *t, struct belljar_sandbox *s, const
 void client_stream_close(struct client_stream *t);
 enum { CLIENT_ENDED = 3 };
 /* The next message: 0 with a new reference; CLIENT_ENDED: there is no more and no error;
- * CLIENT_READABLE, CLIENT_TIMED_OUT, -EINTR as of client_wait; else an error with its sentence. */
-int client_stream_next(struct client_stream *t, int fd, int timeout_ms, json_t **out);
+ * CLIENT_TIMED_OUT: none came until then; CLIENT_READABLE, -EINTR as of client_wait; else an error
+ * with its sentence. */
+int client_stream_next(struct client_stream *t, int fd, int64_t until_ms, json_t **out);
+/* On the monotonic clock; INT64_MAX for -1. Who reads over messages that tell nothing, of which
+ * there may be any number, counts from the first wait. */
+int64_t client_until(int timeout_ms);
+/* The first messages, up to one that is no keepalive, have as long as an answer. */
+int client_stream_late(struct client_stream *t);

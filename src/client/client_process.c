@@ -1,6 +1,7 @@
 #include <signal.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "client/client_process.h"
 #include "gen/limits.h"
 #include "wire/connect.h"
@@ -40,13 +41,18 @@ static int wait_start(struct belljar_process *p)
     json_t *message = NULL;
     struct client_event e;
     struct belljar *b = p->s->b;
+    int64_t until = client_until(b->timeout_ms);
     int rc;
     do {
         json_decref(message);
-        rc = client_stream_next(&p->stream, -1, -1, &message);
+        rc = client_stream_next(&p->stream, -1, until, &message);
         if (rc == 0 && !client_answer_event(&p->mem, message, &e))
             rc = -EPROTO;
+        if (rc == 0 && e.kind == CLIENT_EVENT_NONE && clock_mono_ms() >= until)
+            rc = CLIENT_TIMED_OUT;
     } while (rc == -EINTR || (rc == 0 && e.kind == CLIENT_EVENT_NONE));
+    if (rc == CLIENT_TIMED_OUT)
+        rc = client_stream_late(&p->stream);
     if (rc == CLIENT_ENDED || rc == -EPROTO || (rc == 0 && e.kind != CLIENT_EVENT_START))
         rc = client_fail(b, EPROTO, "the sandbox does not say that the process started");
     if (rc == 0)
@@ -157,6 +163,7 @@ static int timed_out(struct belljar_process *p, int rc)
 int belljar_process_next(struct belljar_process *p, int fd, int timeout_ms,
                          struct belljar_event *out)
 {
+    int64_t until = client_until(timeout_ms);
     int rc = 0;
     *out = (struct belljar_event){ .kind = BELLJAR_NOTHING };
     /* in turn with its events: a process that floods must not keep a person's ^C out */
@@ -168,7 +175,7 @@ int belljar_process_next(struct belljar_process *p, int fd, int timeout_ms,
         json_decref(p->message);
         p->message = NULL;
         arena_deinit(&p->mem);
-        rc = client_stream_next(&p->stream, fd, timeout_ms, &p->message);
+        rc = client_stream_next(&p->stream, fd, until, &p->message);
         if (rc != 0)
             break;
         rc = take(p, out);
@@ -176,6 +183,8 @@ int belljar_process_next(struct belljar_process *p, int fd, int timeout_ms,
             p->was_readable = false;
             return rc < 0 ? rc : 0;
         }
+        if (clock_mono_ms() >= until)
+            rc = CLIENT_TIMED_OUT;
     }
     p->was_readable = rc == CLIENT_READABLE;
     if (rc == CLIENT_READABLE)

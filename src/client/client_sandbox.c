@@ -287,29 +287,45 @@ static struct belljar_sandbox *take_fork(struct belljar *b, const json_t *answer
     return NULL;
 }
 
+/* All or none: what was made is ended again, and the cause stays. */
+static void undo_forks(struct belljar *b, const json_t *answer)
+{
+    char said[sizeof b->error];
+    int err = b->err, status = b->status;
+    size_t i;
+    json_t *one;
+    memcpy(said, b->error, sizeof said);
+    json_array_foreach(answer, i, one)
+    {
+        json_t *made = json_object_get(one, "sandbox");
+        struct belljar_sandbox *s = made ? client_sandbox_new(b, made) : NULL;
+        (void)belljar_kill(s);
+        belljar_sandbox_free(s);
+    }
+    memcpy(b->error, said, sizeof said);
+    b->err = err;
+    b->status = status;
+}
+
 int belljar_fork(struct belljar_sandbox *s, int count, struct belljar_sandbox **out)
 {
     struct belljar *b = s->b;
     json_t *answer = NULL;
-    char said[sizeof b->error];
     int made = 0, rc = ask(s, "POST", "/fork", json_pack("{s:i}", "count", count), &answer);
     if (!rc && json_array_size(answer) != (size_t)count)
         rc = client_fail(b, EPROTO, "the server made %zu forks instead of %d",
                          json_array_size(answer), count);
-    for (; !rc && made < count; made++)
-        if (!(out[made] = take_fork(b, answer, (size_t)made))) {
-            rc = -EREMOTEIO;
-            break;
-        }
-    json_decref(answer);
-    if (!rc)
-        return 0;
-    memcpy(said, b->error, sizeof said);
-    while (made-- > 0) { /* all or none */
-        (void)belljar_kill(out[made]);
+    while (!rc && made < count)
+        if ((out[made] = take_fork(b, answer, (size_t)made)))
+            made++;
+        else
+            rc = client_last(b);
+    while (rc && made-- > 0) {
         belljar_sandbox_free(out[made]);
         out[made] = NULL;
     }
-    memcpy(b->error, said, sizeof said);
+    if (rc)
+        undo_forks(b, answer);
+    json_decref(answer);
     return rc;
 }

@@ -110,10 +110,20 @@ static int broken(struct client_stream *t)
     return client_sandbox_broken(t->s, client_call_broken(c));
 }
 
-int client_stream_next(struct client_stream *t, int fd, int timeout_ms, json_t **out)
+int64_t client_until(int timeout_ms)
+{
+    return timeout_ms < 0 ? INT64_MAX : clock_mono_ms() + timeout_ms;
+}
+
+int client_stream_late(struct client_stream *t)
+{
+    return client_fail(t->call.b, ETIMEDOUT, "the sandbox does not begin to answer within %d ms",
+                       t->call.b->timeout_ms);
+}
+
+int client_stream_next(struct client_stream *t, int fd, int64_t until_ms, json_t **out)
 {
     struct client_call *c = &t->call;
-    int64_t until = clock_mono_ms() + timeout_ms;
     bool is_late = false;
     *out = NULL;
     if (t->is_ended)
@@ -129,8 +139,8 @@ int client_stream_next(struct client_stream *t, int fd, int timeout_ms, json_t *
             return broken(t);
         if (is_late)
             return CLIENT_TIMED_OUT;
-        int64_t left = until - clock_mono_ms();
-        rc = client_wait(c, fd, timeout_ms < 0 ? -1 : left > 0 ? (int)left : 0);
+        int64_t left = until_ms - clock_mono_ms();
+        rc = client_wait(c, fd, left > INT32_MAX ? -1 : left > 0 ? (int)left : 0);
         is_late = rc == CLIENT_TIMED_OUT;
         if (rc != 0 && !is_late)
             return rc;

@@ -1,4 +1,5 @@
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "client/client_answer.h"
 #include "client/client_internal.h"
 #include "gen/limits.h"
@@ -14,10 +15,13 @@ static int wait_start(struct belljar_watch *w)
     struct belljar *b = w->stream.s->b;
     struct belljar_change change;
     bool is_change = false;
+    int64_t until = client_until(b->timeout_ms);
     int rc;
     do
-        rc = client_stream_next(&w->stream, -1, -1, &w->message);
+        rc = client_stream_next(&w->stream, -1, until, &w->message);
     while (rc == -EINTR);
+    if (rc == CLIENT_TIMED_OUT)
+        rc = client_stream_late(&w->stream);
     if (rc == CLIENT_ENDED ||
         (rc == 0 && (!client_answer_change(w->message, &is_change, &change) || is_change)))
         rc = client_fail(b, EPROTO, "the sandbox does not say that it watches");
@@ -54,11 +58,12 @@ void belljar_watch_free(struct belljar_watch *w)
 int belljar_watch_next(struct belljar_watch *w, int timeout_ms, struct belljar_change *out)
 {
     struct belljar *b = w->stream.s->b;
+    int64_t until = client_until(timeout_ms);
     bool is_change = false;
     while (!is_change) {
         json_decref(w->message);
         w->message = NULL;
-        int rc = client_stream_next(&w->stream, -1, timeout_ms, &w->message);
+        int rc = client_stream_next(&w->stream, -1, until, &w->message);
         if (rc == CLIENT_TIMED_OUT)
             return 1;
         if (rc == CLIENT_ENDED)
@@ -67,6 +72,8 @@ int belljar_watch_next(struct belljar_watch *w, int timeout_ms, struct belljar_c
             return rc;
         if (!client_answer_change(w->message, &is_change, out))
             return client_fail(b, EPROTO, "the sandbox tells of a change that is none");
+        if (!is_change && clock_mono_ms() >= until)
+            return 1;
     }
     return 0;
 }

@@ -15,6 +15,7 @@ struct lie {
     const char *frames[6]; /* envelopes: a digit for the flags, then the payload */
     size_t claim;          /* the last envelope says that it has so many more bytes */
     size_t repeat;         /* the body, so many times */
+    const char *drip;      /* an envelope behind it all, a hundred times a second for five */
     bool hangs;            /* the connection stays open until the client leaves */
     bool is_gone;          /* /health answers 502 */
     int (*call)(void);
@@ -24,6 +25,7 @@ struct lie {
 static struct belljar_sandbox *s;
 static _Atomic(const struct lie *) told;
 static int listener, port;
+static atomic_int deletes; /* requests of that method */
 
 /* -- the server -- */
 
@@ -54,6 +56,7 @@ static bool take_request(int fd, char *path, size_t size)
         char *field = strcasestr(in, "content-length:");
         length = end && field && field < end ? strtoul(field + 15, NULL, 10) : 0;
     }
+    atomic_fetch_add(&deletes, strncmp(in, "DELETE ", 7) == 0);
     char *from = strchr(in, ' '), *to = from ? strchr(from + 1, ' ') : NULL;
     if (!to)
         return false;
@@ -76,6 +79,19 @@ static size_t put_frames(const struct lie *lie, char *out)
     return n;
 }
 
+static bool drip(int fd, const struct lie *lie)
+{
+    const struct lie one = { .frames = { lie->drip } };
+    char frame[256];
+    size_t size = put_frames(&one, frame);
+    bool is_heard = true;
+    for (int i = 0; is_heard && i < 500; i++) {
+        usleep(10000);
+        is_heard = send_all(fd, frame, size);
+    }
+    return is_heard;
+}
+
 static void answer(int fd, const struct lie *lie)
 {
     char frames[65536], head[256];
@@ -89,6 +105,8 @@ static void answer(int fd, const struct lie *lie)
         send_all(fd, lie->head ? lie->head : head, strlen(lie->head ? lie->head : head));
     for (size_t i = 0; is_heard && i < times; i++)
         is_heard = send_all(fd, body, size);
+    if (lie->drip)
+        is_heard = is_heard && drip(fd, lie);
     char byte;
     while (is_heard && lie->hangs && recv(fd, &byte, 1, 0) > 0)
         ;
@@ -311,6 +329,8 @@ static const struct lie lies[] = {
     { "an end with an unknown error", .frames = { START, "2{\"error\":{\"code\":\"odd\"}}" },
       .call = call_run, .expected = EREMOTEIO },
     { "a stream that stops", .frames = { START, END }, .call = call_run, .expected = EPROTO },
+    { "a start that never comes, only keepalives", .head = STATUS("200 OK"),
+      .drip = EVENT("{\"keepalive\":{}}"), .call = call_run, .expected = ETIMEDOUT },
     { "a stream that breaks", .head = SHORT, .frames = { START }, .call = call_run,
       .expected = ECONNRESET },
     { "a stream that breaks as the sandbox ends", .head = SHORT, .frames = { START },
@@ -440,6 +460,43 @@ static bool test_key(void)
     return call_request() == -EACCES && strstr(belljar_error(b), "key") && belljar_status(b) == 401;
 }
 
+/* Keepalives are no events: they neither end a wait nor begin it anew. */
+static const struct lie kept_alive = { .head = STATUS("200 OK"),
+                                       .frames = { START },
+                                       .drip = EVENT("{\"keepalive\":{}}") };
+static const struct lie watch_kept_alive = { .head = STATUS("200 OK"),
+                                             .frames = { WATCHES },
+                                             .drip = "0{\"keepalive\":{}}" };
+
+static bool test_wait(void)
+{
+    struct belljar_event e = { .kind = BELLJAR_EXITED };
+    struct belljar_change change;
+    atomic_store(&told, &kept_alive);
+    struct belljar_process *p = belljar_start(s, "x", NULL);
+    bool is_good = p && belljar_process_next(p, -1, 100, &e) == 0 && e.kind == BELLJAR_NOTHING;
+    belljar_process_free(p);
+    atomic_store(&told, &watch_kept_alive);
+    struct belljar_watch *w = belljar_watch(s, "x", true);
+    is_good = is_good && w && belljar_watch_next(w, 100, &change) == 1;
+    belljar_watch_free(w);
+    return is_good;
+}
+
+/* All or none: those before and behind the one that failed are ended. */
+static const struct lie forked = { .body = "[{\"sandbox\":{\"sandboxID\":\"a\"}},"
+                                           "{\"error\":{\"code\":500,\"message\":\"no\"}},"
+                                           "{\"sandbox\":{\"sandboxID\":\"c\"}}]" };
+
+static bool test_fork(void)
+{
+    struct belljar_sandbox *made[3];
+    atomic_store(&told, &forked);
+    atomic_store(&deletes, 0);
+    return belljar_fork(s, 3, made) == -EREMOTEIO && atomic_load(&deletes) == 2 &&
+           belljar_errno(b) == EREMOTEIO && strstr(belljar_error(b), "a fork failed: no");
+}
+
 static int report(bool is_good, const char *name, int rc)
 {
     if (!is_good)
@@ -474,6 +531,8 @@ int main(void)
     }
     bad += s ? report(test_tame(), "a sentence with escapes", 0) : 1;
     bad += s ? report(test_key(), "401 without a word", 0) : 1;
+    bad += s ? report(test_wait(), "keepalives in place of events", 0) : 1;
+    bad += s ? report(test_fork(), "one fork of three failed", 0) : 1;
     shutdown(listener, SHUT_RDWR);
     pthread_join(server, NULL);
     close(listener);
