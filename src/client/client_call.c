@@ -1,6 +1,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -113,6 +114,15 @@ static size_t on_read(char *p, size_t size, size_t n, void *data)
 
 /* -- one request -- */
 
+/* Not for the children of the program: one of them would keep a connection that we leave open, and
+ * with it the command or cell that our leaving ends. */
+static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    (void)data;
+    (void)purpose;
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 static void set_defaults(struct client_call *c, const char *method, const char *url)
 {
     CURL *e = c->curl;
@@ -123,6 +133,7 @@ static void set_defaults(struct client_call *c, const char *method, const char *
     (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(e, CURLOPT_USERAGENT, "belljar-c/" BELLJAR_VERSION);
     (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     (void)curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)c->b->timeout_ms);
     (void)curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 262144L);

@@ -1,6 +1,8 @@
 /* Commands: run to their end, and listened to. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -317,6 +319,24 @@ static void test_outlives_sandbox_free(void)
     belljar_process_free(p);
 }
 
+/* None of our connections is for the programs that this one may start. */
+static void test_no_heirs(void)
+{
+    struct belljar_process *p = belljar_start(s, "sleep 60", NULL);
+    int connections = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_storage at;
+        socklen_t size = sizeof at;
+        if (getsockname(fd, (struct sockaddr *)&at, &size) < 0 ||
+            (at.ss_family != AF_INET && at.ss_family != AF_INET6))
+            continue;
+        connections++;
+        CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    }
+    CHECK(p && connections > 0);
+    belljar_process_free(p);
+}
+
 int main(void)
 {
     static const struct check tests[] = {
@@ -331,6 +351,7 @@ int main(void)
         { "events and a descriptor", test_descriptor },
         { "a signal interrupts the wait", test_signal },
         { "the sandbox is killed meanwhile", test_killed },
+        { "connections are not inherited", test_no_heirs },
         { "a process outlives its struct belljar_sandbox", test_outlives_sandbox_free },
     };
     b = belljar_open(NULL);
