@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cli/cli_print.h"
 #include "wire/json.h"
+#include "wire/uri.h"
 
 #define STATE "/var/lib/belljar" /* as in defs/config */
 #define ENV_LINE 512
@@ -134,25 +135,12 @@ int cli_call(struct cli *c, const char *method, const char *path, json_t *body, 
     return call(c, method, path, body, answer, NULL);
 }
 
-/* RFC 3986: what is not unreserved is escaped. */
-static void put_segment(struct buf *b, const char *text)
-{
-    for (; *text; text++) {
-        bool is_plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-                        (*text >= '0' && *text <= '9') || strchr("-._~", *text);
-        if (is_plain)
-            (void)buf_byte(b, *text);
-        else
-            (void)buf_printf(b, "%%%02X", (unsigned char)*text);
-    }
-}
-
 const char *cli_path(struct arena *a, const char *before, const char *name, const char *after)
 {
     struct buf b;
     buf_init(&b, 0);
     (void)buf_append(&b, str_of(before));
-    put_segment(&b, name);
+    uri_encode(&b, str_of(name));
     (void)buf_append(&b, str_of(after));
     const char *path = arena_str(a, buf_str(&b));
     buf_deinit(&b);

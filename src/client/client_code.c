@@ -5,6 +5,7 @@
 #include "client/client_answer.h"
 #include "client/client_internal.h"
 #include "gen/limits.h"
+#include "wire/uri.h"
 
 enum { CODE_MS = 300000 };
 
@@ -266,7 +267,7 @@ int belljar_context_remove(struct belljar_sandbox *s, const char *id)
     struct buf path;
     buf_init(&path, 0);
     (void)buf_append(&path, STR("/contexts/"));
-    client_escape(&path, id);
+    uri_encode(&path, str_of(id));
     const char *text = path.failed ? NULL : buf_cstr(&path);
     int rc = text ? ask(s, "DELETE", text, NULL, NULL) : client_no_memory(s->b);
     buf_deinit(&path);

@@ -5,6 +5,7 @@
 #include "client/client_internal.h"
 #include "gen/limits.h"
 #include "wire/json.h"
+#include "wire/uri.h"
 
 int belljar_set_user(struct belljar_sandbox *s, const char *user)
 {
@@ -25,10 +26,10 @@ static int open_path(struct client_call *c, struct belljar_sandbox *s, const cha
     struct buf url;
     buf_init(&url, 0);
     (void)buf_printf(&url, "%s?path=", route);
-    client_escape(&url, path);
+    uri_encode(&url, str_of(path));
     if (s->user) {
         (void)buf_append(&url, STR("&username="));
-        client_escape(&url, s->user);
+        uri_encode(&url, str_of(s->user));
     }
     const char *text = url.failed ? NULL : buf_cstr(&url);
     *c = (struct client_call){ .b = s->b, .in_fd = -1, .out_fd = -1 };

@@ -111,8 +111,6 @@ int client_rpc(struct belljar_sandbox *s, const char *method, const char *user, 
 int client_body(struct belljar *b, json_t *body, struct buf *out);
 /* Parses the whole of c->in. */
 int client_parse(struct client_call *c, json_t **answer);
-/* Percent-encodes and appends. */
-void client_escape(struct buf *out, const char *text);
 /* {"A":"1"} of pairs, a new reference; NULL as of json_pack. `pairs` NULL: {}. */
 json_t *client_pairs(const struct belljar_pair *pairs);
 /* The URL of a port, without a slash at its end. NULL: memory. */

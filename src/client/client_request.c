@@ -9,18 +9,6 @@
 
 /* -- what is sent -- */
 
-void client_escape(struct buf *out, const char *text)
-{
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        bool is_plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                        (*p >= '0' && *p <= '9') || strchr("-._~", *p);
-        if (is_plain)
-            (void)buf_byte(out, (char)*p);
-        else
-            (void)buf_printf(out, "%%%02X", *p);
-    }
-}
-
 json_t *client_pairs(const struct belljar_pair *pairs)
 {
     json_t *o = json_object();

@@ -11,7 +11,8 @@
  * a NUL (encoded or not), or memory. */
 bool uri_decode(struct arena *a, struct str in, bool plus, struct str *out);
 
-/* Appends `text` so that it may stand as a value in a query. */
+/* Appends `text` so that it may stand as a value in a query, or as a part of a path (RFC 3986: what
+ * is not unreserved is escaped). */
 void uri_encode(struct buf *b, struct str text);
 
 /* The next name=value of a query; start with *rest = the query. False at the end. Not decoded. */
