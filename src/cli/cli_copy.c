@@ -175,14 +175,27 @@ static int download_tree(struct copy *y, const char *target)
 
 static int download_file(struct copy *y, const char *target, unsigned mode)
 {
-    y->mover.kind = CLI_SAVE;
-    y->mover.path = target;
-    /* rights of a file that is there stay */
-    y->mover.fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode & 0777);
-    if (y->mover.fd < 0)
+    struct cli_mover *m = &y->mover;
+    m->kind = CLI_SAVE;
+    m->path = target;
+    m->fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode & 0777);
+    bool is_new = m->fd >= 0;
+    if (!is_new && errno == EEXIST) /* its rights stay */
+        m->fd = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, mode & 0777);
+    if (m->fd < 0)
         return no_file(y, target, errno);
     int status = start(y);
-    return status ? status : finish(y, belljar_download(y->s, y->remote, y->mover.pipe));
+    if (status)
+        return status;
+    int r = belljar_download(y->s, y->remote, m->pipe);
+    cli_mover_join(m);
+    /* what was there goes with the first byte, or when there is none: one that cannot be read
+     * leaves it alone */
+    if (r == 0 && !m->bytes && !cli_mover_empty(m->fd))
+        return no_file(y, target, errno);
+    if (r < 0 && !m->bytes && is_new)
+        (void)unlink(target);
+    return finish(y, r);
 }
 
 static int copy_out(struct copy *y, struct arena *a)

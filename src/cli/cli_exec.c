@@ -8,11 +8,13 @@
 #include "cli/cli_commands.h"
 #include "cli/cli_print.h"
 #include "cli/cli_stream.h"
+#include "gen/limits.h"
 
 struct exec {
     struct cli *c;
     struct cli_stream stream;
     struct buf out, err; /* --json */
+    bool is_too_long;    /* these */
     int ended_by;        /* a signal of ours; 0: none */
 };
 
@@ -40,10 +42,13 @@ static void stop(struct exec *e, int signal)
 static void take(struct exec *e, const struct belljar_event *ev)
 {
     bool is_out = ev->kind == BELLJAR_STDOUT;
-    if (cli_flag(e->c, "json"))
-        (void)buf_append(is_out ? &e->out : &e->err, str_make(ev->bytes, ev->size));
-    else if (!cli_write(is_out ? STDOUT_FILENO : STDERR_FILENO, ev->bytes, ev->size) &&
-             !e->ended_by)
+    if (cli_flag(e->c, "json")) {
+        bool fits = buf_append(is_out ? &e->out : &e->err, str_make(ev->bytes, ev->size));
+        if (!fits && !e->is_too_long)
+            stop(e, SIGKILL);
+        e->is_too_long |= !fits;
+    } else if (!cli_write(is_out ? STDOUT_FILENO : STDERR_FILENO, ev->bytes, ev->size) &&
+               !e->ended_by)
         stop(e, SIGPIPE); /* nobody reads: as if it had written there itself */
 }
 
@@ -55,6 +60,11 @@ static int finish(struct exec *e, const struct belljar_event *ev)
             (void)cli_fail(e->c, FAULT_NONE, "the command ended by %s", ev->error);
         return status;
     }
+    if (e->is_too_long)
+        return cli_fail(e->c, FAULT_TOO_LARGE,
+                        "the command was killed: its output is more than %d MiB, which --json "
+                        "keeps whole; without it, it is passed on",
+                        LIMIT_CLIENT_OUTPUT_SIZE >> 20);
     json_t *v =
         json_pack("{s:o, s:o, s:i, s:s?}", "stdout", cli_json_text(buf_str(&e->out)), "stderr",
                   cli_json_text(buf_str(&e->err)), "exitCode", ev->exit_code, "error", ev->error);
@@ -117,8 +127,8 @@ int cli_exec_run(struct cli *c)
     struct belljar_sandbox *s = cli_sandbox(c, c->words[0], &status);
     if (!s)
         return status;
-    buf_init(&e.out, 0);
-    buf_init(&e.err, 0);
+    buf_init(&e.out, LIMIT_CLIENT_OUTPUT_SIZE);
+    buf_init(&e.err, LIMIT_CLIENT_OUTPUT_SIZE);
     status = run(&e, s);
     buf_deinit(&e.out);
     buf_deinit(&e.err);

@@ -9,6 +9,7 @@
 #include "cli/cli_server.h"
 
 #define EVERY_MS 1000 /* how often --follow asks */
+#define PAGE 1000     /* entries of an answer, at most */
 
 struct logs {
     struct cli *c;
@@ -71,19 +72,24 @@ static void print_new(struct logs *l, const json_t *entries)
     (void)fflush(stdout);
 }
 
-static int ask(struct logs *l, struct arena *a)
+/* *is_full: there is more behind what was answered. */
+static int ask(struct logs *l, struct arena *a, bool *is_full)
 {
+    int64_t before_ms = l->last_ms;
     const char *level = cli_text(l->c, "level"), *search = cli_text(l->c, "search");
     JSON_OWNED answer = NULL;
-    const char *path = arena_printf(a, "/v2/sandboxes/%s/logs?direction=forward&cursor=%lld",
-                                    l->c->words[0], (long long)l->last_ms);
+    const char *path =
+        arena_printf(a, "/v2/sandboxes/%s/logs?direction=forward&limit=%d&cursor=%lld",
+                     l->c->words[0], PAGE, (long long)l->last_ms);
     if (level)
         path = cli_path(a, arena_printf(a, "%s&level=", path), level, "");
     if (search)
         path = cli_path(a, arena_printf(a, "%s&search=", path), search, "");
     int status = cli_call(l->c, "GET", path, NULL, &answer);
+    const json_t *entries = json_object_get(answer, "logs");
     if (status == 0)
-        print_new(l, json_object_get(answer, "logs"));
+        print_new(l, entries);
+    *is_full = json_array_size(entries) >= PAGE && l->last_ms > before_ms;
     return status;
 }
 
@@ -91,18 +97,19 @@ int cli_logs_run(struct cli *c)
 {
     const struct timespec pause = { .tv_sec = EVERY_MS / 1000 };
     struct logs l = { .c = c };
+    bool is_full = false;
     int status;
     if (!cli_sandbox_id(c, c->words[0]))
         return fault_exit(FAULT_INVALID);
     do {
         struct arena a;
-        if (l.last_ms)
+        if (l.last_ms && !is_full)
             (void)nanosleep(&pause, NULL);
         arena_init(&a, 0);
-        status = ask(&l, &a);
+        status = ask(&l, &a, &is_full);
         arena_deinit(&a);
         if (!l.last_ms)
             l.last_ms = 1;
-    } while (status == 0 && cli_flag(c, "follow"));
+    } while (status == 0 && (is_full || cli_flag(c, "follow")));
     return status;
 }

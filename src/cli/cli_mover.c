@@ -122,12 +122,14 @@ static void unpack(struct cli_mover *m)
     free(piece);
 }
 
+bool cli_mover_empty(int fd) { return ftruncate(fd, 0) == 0 || errno == EINVAL; }
+
 static void save(struct cli_mover *m)
 {
     char *piece = malloc(ARCHIVE_CHUNK);
     bool good = piece;
     for (ssize_t n; good && (n = take(m, piece)) > 0;) {
-        good = cli_write(m->fd, piece, (size_t)n);
+        good = (m->bytes || cli_mover_empty(m->fd)) && cli_write(m->fd, piece, (size_t)n);
         m->bytes += (uint64_t)n;
         show(m, false);
     }

@@ -12,7 +12,7 @@ enum cli_mover_kind {
     CLI_PACK,          /* `path` as the entry `as` to a tar stream */
     CLI_PACK_CONTENTS, /* what is in the directory `path` */
     CLI_UNPACK,        /* a tar stream, hostile, to the directory `fd` */
-    CLI_SAVE,          /* bytes to the file `fd` */
+    CLI_SAVE,          /* bytes to the file `fd`, which the first of them empties */
 };
 struct cli_mover {
     enum cli_mover_kind kind;
@@ -35,4 +35,6 @@ struct cli_mover {
 void cli_mover_init(struct cli_mover *m);
 int cli_mover_start(struct cli_mover *m); /* 0 or a negative errno */
 void cli_mover_join(struct cli_mover *m); /* closes `pipe`, waits for the thread */
+/* Empties the file `fd`; what is none has nothing to empty. False with errno. */
+bool cli_mover_empty(int fd);
 void cli_mover_deinit(struct cli_mover *m);

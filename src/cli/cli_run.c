@@ -141,10 +141,12 @@ static bool save(struct cli *c, const char *prefix, int number, size_t kind, con
     return good;
 }
 
-static const char *format_of(const struct belljar_execution *e, int result, const char *format)
+/* Of the result whose first format is at `first`; the others follow it. */
+static const char *format_of(const struct belljar_execution *e, size_t first, const char *format)
 {
-    for (size_t i = 0; i < e->shown_count; i++)
-        if (e->shown[i].result == result && strcmp(e->shown[i].format, format) == 0)
+    int result = e->shown[first].result;
+    for (size_t i = first; i < e->shown_count && e->shown[i].result == result; i++)
+        if (strcmp(e->shown[i].format, format) == 0)
             return e->shown[i].value;
     return NULL;
 }
@@ -154,13 +156,13 @@ static int show(struct cli *c, const char *prefix, const struct belljar_executio
 {
     int last = -1, number = 0, status = 0;
     for (size_t i = 0; i < e->shown_count; i++) {
-        int result = e->shown[i].result;
-        const char *text = format_of(e, result, "text"), *picture = NULL;
-        if (result == last)
+        const char *text, *picture = NULL;
+        if (e->shown[i].result == last)
             continue;
-        last = result;
+        last = e->shown[i].result;
+        text = format_of(e, i, "text");
         for (size_t k = 0; k < COUNT(images) && !picture; k++) {
-            picture = format_of(e, result, images[k].format);
+            picture = format_of(e, i, images[k].format);
             if (picture && !save(c, prefix, ++number, k, picture))
                 status = fault_exit(FAULT_INVALID);
         }

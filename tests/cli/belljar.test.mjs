@@ -131,6 +131,7 @@ test('exec: outputs, input, options, exit codes', async () => {
   assert.equal(await line(['sandbox', 'exec', box, '--', 'echo', '-n', 'x']), 'x')
   const answer = JSON.parse((await belljar(['sandbox', 'exec', '--json', box, 'printf "a\\377b"; echo e >&2; exit 3'])).out)
   assert.deepEqual(answer, { stdout: 'a\ufffdb', stderr: 'e\n', exitCode: 3, error: null })
+  await fails(2, /killed: its output is more than 64 MiB/, ['sandbox', 'exec', '--json', box, 'head -c 80000000 /dev/zero'])
   await fails(137, /signal: killed/, ['sandbox', 'exec', box, 'kill -9 $$'])
   await fails(10, /1000 ms/, ['sandbox', 'exec', '-t', '1', box, 'sleep 50'])
   await fails(4, /doesn't exist/, ['sandbox', 'exec', 'i' + '0'.repeat(20), 'true'])
@@ -239,6 +240,14 @@ test('cp: files both ways, and pipes', async () => {
   assert.equal((await good(['sandbox', 'cp', `${box}:piped`, '-'])).out, 'by pipe')
   assert.match((await inTerminal([], ['sandbox', 'cp', f, `${box}:`])).output, /^(\r\u001b\[K[^\n]*)*$/)
   await fails(4, /nothing/, ['sandbox', 'cp', `${box}:nothing`, 'x'])
+  // what cannot be read leaves alone what is here
+  await good(['sandbox', 'exec', box, ': >/tmp/empty'])
+  await fails(3, /permission denied/i, ['sandbox', 'cp', `${box}:/proc/1/mem`, 'here'])
+  assert.equal(fs.readFileSync(path.join(tmp, 'here'), 'utf8'), 'content')
+  await fails(3, /permission denied/i, ['sandbox', 'cp', `${box}:/proc/1/mem`, 'not-here'])
+  assert.ok(!fs.existsSync(path.join(tmp, 'not-here')))
+  await good(['sandbox', 'cp', `${box}:/tmp/empty`, 'here'])
+  assert.equal(fs.readFileSync(path.join(tmp, 'here'), 'utf8'), '')
   await fails(4, /No such file/, ['sandbox', 'cp', 'nothing-here', `${box}:`])
   await fails(2, /one side is in a sandbox/, ['sandbox', 'cp', 'a', 'b'])
   await fails(2, /one side is here/, ['sandbox', 'cp', `${box}:a`, `${box}:b`])
@@ -320,6 +329,11 @@ test('logs: lines, searched, as JSON, followed; no control bytes', async () => {
   assert.equal(r.code, 4)
   assert.deepEqual(r.out.split('\n').filter((l) => l.includes('\tstdout\t')).map((l) => l.split('\t')[3]), ['first', '\\x1b[2Jsecond', 'third'])
   await fails(2, /level must be/, ['sandbox', 'logs', box, '--level', 'loud'])
+  // more than the server answers at once
+  const many = await create()
+  await good(['sandbox', 'exec', many, 'for i in $(seq 1300); do echo $i; sleep 0.002; done'])
+  const told = (await line(['sandbox', 'logs', many])).split('\n').map((l) => l.split('\t')).filter((r) => r[2] === 'stdout').map((r) => r[3])
+  assert.deepEqual(told, Array.from({ length: 1300 }, (_, i) => `${i + 1}`))
 })
 
 test('pause, resume, snapshot, fork, kill', async () => {
