@@ -13,3 +13,5 @@ int cli_copy_run(struct cli *c);    /* sandbox cp */
 int cli_forward_run(struct cli *c); /* sandbox port-forward */
 int cli_build_run(struct cli *c);   /* template build */
 int cli_logs_run(struct cli *c);    /* sandbox logs */
+int cli_export_run(struct cli *c);  /* template export */
+int cli_import_run(struct cli *c);  /* template import */

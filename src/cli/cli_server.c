@@ -18,12 +18,17 @@ enum { API_KEY, API_URL, SANDBOX_URL, DOMAIN, VALUES };
 static const char *const names[VALUES] = { "E2B_API_KEY", "E2B_API_URL", "E2B_SANDBOX_URL",
                                            "E2B_DOMAIN" };
 
+const char *cli_state(void)
+{
+    const char *state = getenv("BELLJAR_STATE");
+    return state && state[0] ? state : STATE;
+}
+
 /* "export NAME=VALUE" lines of $BELLJAR_STATE/env, when this user may read them. */
 static void read_file(char out[VALUES][ENV_LINE])
 {
-    const char *state = getenv("BELLJAR_STATE");
     char path[512], line[ENV_LINE];
-    (void)snprintf(path, sizeof path, "%s/env", state && state[0] ? state : STATE);
+    (void)snprintf(path, sizeof path, "%s/env", cli_state());
     CLEANUP(file_closep) FILE *f = fopen(path, "re");
     while (f && fgets(line, sizeof line, f)) {
         struct str name, value, s = str_trim(str_make(line, strcspn(line, "\r\n")));

@@ -13,6 +13,8 @@ static inline void cli_json_free(json_t **v) { json_decref(*v); }
 /* Opens it at the first call. NULL: it said why; return cli_server_status(c). */
 struct belljar *cli_server(struct cli *c);
 void cli_server_close(struct cli *c);
+/* The directory of the server on this host: BELLJAR_STATE, or where it is by itself. */
+const char *cli_state(void);
 
 /* Says belljar_error() and returns the exit status that belongs to the answer. */
 int cli_server_fail(struct cli *c);

@@ -204,5 +204,15 @@ const struct cli_command cli_template_commands[] = {
       "take tags away; what no tag names is forgotten", NULL, NULL, untag },
     { "template", "delete", "NAME...", 1, -1, CLI_TEMPLATES, CLI_SERVER,
       "delete templates or snapshots; sandboxes made from them go on", NULL, NULL, delete },
+    { "template", "export", "NAME FILE", 2, 2, CLI_TEMPLATES, CLI_SERVER,
+      "write a template to one file, for a machine without a network",
+      "Run as root on the server's host. The file has all that sandboxes of it are made from; it "
+      "is "
+      "not compressed.",
+      NULL, cli_export_run },
+    { "template", "import", "FILE [NAME]", 1, 2, CLI_FILES, BOTH, "add a template from such a file",
+      "Run as root on the server's host. Import what you trust as much as a package: its files "
+      "become those of sandboxes, and the kernel mounts its images.",
+      NULL, cli_import_run },
     { 0 },
 };

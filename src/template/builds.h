@@ -47,6 +47,16 @@ int builds_request(struct builds *all, struct op *op, const struct build_request
  * the return. 0, or a negative errno with INVALID or NOT_FOUND. */
 int builds_start(struct builds *all, struct op *op, const char *template_id, const char *build_id,
                  const json_t *body);
+struct build_import {
+    struct str name, rootfs; /* rootfs: a name below $STATE/templates */
+    const json_t *layers;    /* array of names, topmost first */
+    const json_t *config;
+};
+/* Adds a ready build of what is in place. out->build_id is "": the name stands for just that
+ * already. 0 or a negative errno with the fault in `op`. */
+int builds_import(struct builds *all, struct op *op, const struct build_import *from,
+                  struct build_made *out);
+
 /* The template is being deleted: its builds end. */
 void builds_cancel_template(struct builds *all, const char *template_id);
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CAPABILITY "SCHILY.xattr.security.capability" /* as GNU tar and libarchive call it */
+
 /* Where the fields of a header block are (ustar interchange format). */
 enum {
     AT_NAME = 0,
@@ -34,6 +36,7 @@ void tar_reader_init(struct tar_reader *r)
     buf_init(&r->extra, TAR_EXTRA_SIZE);
     buf_init(&r->path, TAR_EXTRA_SIZE);
     buf_init(&r->link, TAR_EXTRA_SIZE);
+    buf_init(&r->capability, TAR_EXTRA_SIZE);
 }
 
 void tar_reader_deinit(struct tar_reader *r)
@@ -41,6 +44,7 @@ void tar_reader_deinit(struct tar_reader *r)
     buf_deinit(&r->extra);
     buf_deinit(&r->path);
     buf_deinit(&r->link);
+    buf_deinit(&r->capability);
 }
 
 bool tar_reader_is_done(const struct tar_reader *r) { return r->state == STATE_DONE; }
@@ -119,7 +123,8 @@ static void set_entry(struct tar_reader *r)
         e->uid = r->uid;
     if (r->has_gid)
         e->gid = r->gid;
-    r->has_path = r->has_link = r->has_size = r->has_uid = r->has_gid = false;
+    e->capability = r->has_capability ? buf_str(&r->capability) : STR_NONE;
+    r->has_path = r->has_link = r->has_size = r->has_uid = r->has_gid = r->has_capability = false;
     bool has_data = e->type == TAR_FILE || e->type == TAR_OTHER;
     r->left = has_data ? e->size : 0;
     e->size = has_data ? e->size : 0;
@@ -189,6 +194,10 @@ static bool take_pax(struct tar_reader *r, struct str in)
             r->size = r->has_size ? (int64_t)size : 0;
             if (!r->has_size)
                 return false;
+        }
+        if (str_eq(key, STR(CAPABILITY))) { /* bytes, NUL among them */
+            buf_reset(&r->capability);
+            r->has_capability = value.n && buf_append(&r->capability, value);
         }
         if (str_eq(key, STR("uid")) && (r->has_uid = str_to_u64(value, UINT32_MAX, &size)))
             r->uid = (uint32_t)size;
@@ -300,8 +309,8 @@ static void put_block(struct buf *b, struct str name, const struct tar_entry *e,
     unsigned sum = 0;
     memcpy(block + AT_NAME, name.p, name.n < 100 ? name.n : 100);
     (void)snprintf(block + AT_MODE, 8, "%07o", e->mode & 07777);
-    memcpy(block + AT_UID, "0000000", 8);
-    memcpy(block + AT_GID, "0000000", 8);
+    (void)snprintf(block + AT_UID, 8, "%07o", e->uid & 07777777);
+    (void)snprintf(block + AT_GID, 8, "%07o", e->gid & 07777777);
     (void)snprintf(block + AT_SIZE, 12, "%011llo",
                    (unsigned long long)(size < 1ll << 33 ? size : 0));
     (void)snprintf(block + AT_MTIME, 12, "%011llo",
@@ -335,6 +344,13 @@ void tar_put_padding(struct buf *b, int64_t size)
     (void)buf_append(b, str_make(zero, (size_t)(-size & (TAR_BLOCK - 1))));
 }
 
+static void put_number(struct buf *b, const char *key, int64_t n)
+{
+    char digits[24];
+    (void)snprintf(digits, sizeof digits, "%lld", (long long)n);
+    put_record(b, key, str_of(digits));
+}
+
 void tar_put_entry(struct buf *b, const struct tar_entry *e)
 {
     static const char types[] = {
@@ -345,16 +361,19 @@ void tar_put_entry(struct buf *b, const struct tar_entry *e)
         [TAR_OTHER] = '6' /* a fifo */
     };
     struct buf pax;
-    char size[24];
     buf_init(&pax, 0);
     if (e->path.n > 100)
         put_record(&pax, "path", e->path);
     if (e->link.n > 100)
         put_record(&pax, "linkpath", e->link);
-    if (e->size >= 1ll << 33) {
-        (void)snprintf(size, sizeof size, "%lld", (long long)e->size);
-        put_record(&pax, "size", str_of(size));
-    }
+    if (e->size >= 1ll << 33)
+        put_number(&pax, "size", e->size);
+    if (e->uid > 07777777)
+        put_number(&pax, "uid", e->uid);
+    if (e->gid > 07777777)
+        put_number(&pax, "gid", e->gid);
+    if (e->capability.n)
+        put_record(&pax, CAPABILITY, e->capability);
     if (buf_used(&pax)) {
         put_block(b, STR("pax"), e, 'x', (int64_t)buf_used(&pax));
         (void)buf_append(b, buf_str(&pax));

@@ -15,9 +15,10 @@ enum tar_type { TAR_FILE, TAR_DIRECTORY, TAR_SYMLINK, TAR_HARDLINK, TAR_OTHER };
 struct tar_entry {
     struct str path, link; /* never with NUL; views, until the next step */
     enum tar_type type;
-    uint32_t mode;     /* permission bits, setuid and its like included */
-    uint32_t uid, gid; /* when reading; what is written is root's */
+    uint32_t mode; /* permission bits, setuid and its like included */
+    uint32_t uid, gid;
     int64_t size, modified_s;
+    struct str capability; /* security.capability of a file, as the kernel has it; empty: none */
 };
 
 enum tar_event {
@@ -35,10 +36,10 @@ struct tar_reader {
     uint32_t filled; /* of block */
     int64_t left;    /* bytes of data still to come */
     uint32_t padding;
-    char extra_type;       /* of the header being collected: 'x', 'L', 'K' */
-    struct buf extra;      /* its bytes */
-    struct buf path, link; /* from extra headers, for the next entry */
-    bool has_path, has_link, has_size, has_uid, has_gid;
+    char extra_type;                   /* of the header being collected: 'x', 'L', 'K' */
+    struct buf extra;                  /* its bytes */
+    struct buf path, link, capability; /* from extra headers, for the next entry */
+    bool has_path, has_link, has_size, has_uid, has_gid, has_capability;
     uint32_t uid, gid;
     int64_t size;
     struct tar_entry entry;

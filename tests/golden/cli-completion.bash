@@ -21,7 +21,7 @@ _belljar()
     case $line in
     "") names="up down serve doctor run completion sandbox sb template tpl keys " flags="--help --version --man" ;;
     "sandbox " | "sb ") names="create list info exec shell cp port-forward logs metrics pause resume snapshot fork kill " flags="--help" ;;
-    "template " | "tpl ") names="build list info tag untag delete " flags="--help" ;;
+    "template " | "tpl ") names="build list info tag untag delete export import " flags="--help" ;;
     "keys ") names="create list revoke " flags="--help" ;;
     "up "*)
         flags="--wait --json --config --help"
@@ -120,6 +120,14 @@ _belljar()
     "template delete "* | "tpl delete "*)
         flags="--url --sandbox-url --key --help"
         [[ $cur == -* ]] || names=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        ;;
+    "template export "* | "tpl export "*)
+        flags="--url --sandbox-url --key --help"
+        [[ $cur == -* ]] || names=$(belljar template list 2>/dev/null | cut -f1 | tr -cd "A-Za-z0-9._:/\n-")
+        ;;
+    "template import "* | "tpl import "*)
+        flags="--json --url --sandbox-url --key --help"
+        files=yes
         ;;
     "keys create "*)
         flags="--json --url --sandbox-url --key --help"

@@ -178,9 +178,44 @@ static void round_trip(void **state)
     end(&to);
 }
 
+/* What only exports of templates have: owners, and bytes with NUL among them. */
+static void owners_and_capabilities(void **state)
+{
+    (void)state;
+    const struct tar_entry e = { .path = STR("a/b"),
+                                 .type = TAR_FILE,
+                                 .mode = 04755,
+                                 .uid = 4000000000u,
+                                 .gid = 65534,
+                                 .capability = STR("\1\0\0\2\0\n=x") };
+    const struct tar_entry plain = { .path = STR("c"), .type = TAR_FILE };
+    struct tar_reader r;
+    struct buf b;
+    buf_init(&b, 0);
+    tar_put_entry(&b, &e);
+    tar_put_entry(&b, &plain);
+    tar_put_end(&b);
+    struct str in = buf_str(&b);
+    tar_reader_init(&r);
+    assert_int_equal(tar_reader_step(&r, &in), TAR_ENTRY);
+    assert_int_equal(r.entry.uid, 4000000000u);
+    assert_int_equal(r.entry.gid, 65534);
+    assert_int_equal(r.entry.mode, 04755);
+    assert_true(str_eq(r.entry.capability, e.capability));
+    assert_int_equal(tar_reader_step(&r, &in), TAR_ENTRY_END);
+    assert_int_equal(tar_reader_step(&r, &in), TAR_ENTRY);
+    assert_int_equal(r.entry.uid, 0);
+    assert_int_equal(r.entry.capability.n, 0);
+    assert_int_equal(tar_reader_step(&r, &in), TAR_ENTRY_END);
+    assert_int_equal(tar_reader_step(&r, &in), TAR_DONE);
+    tar_reader_deinit(&r);
+    buf_deinit(&b);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(plain), cmocka_unit_test(hostile),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(owners_and_capabilities),
+                                        cmocka_unit_test(plain), cmocka_unit_test(hostile),
                                         cmocka_unit_test(replaced), cmocka_unit_test(round_trip) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
