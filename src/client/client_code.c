@@ -139,7 +139,7 @@ static int end(struct cell *c)
     if (rc == -ECONNREFUSED)
         return client_fail(c->s->b, ECONNREFUSED,
                            "the sandbox has no code interpreter: the template "
-                           "code-interpreter-v1 has one");
+                           "code-interpreter-v1 has one ('make up' on the server makes it)");
     return rc;
 }
 
