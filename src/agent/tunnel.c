@@ -55,9 +55,10 @@ static void watch(struct tunnel *t)
 
 /* -- to the port -- */
 
+/* Before it is connected this would give the connection up. */
 static void shut_when_said(struct tunnel *t)
 {
-    if (t->has_ended && !buf_used(&t->held))
+    if (t->is_connected && t->has_ended && !buf_used(&t->held))
         (void)shutdown(t->fd, SHUT_WR);
 }
 
@@ -176,6 +177,7 @@ static void on_event(struct loop_fd *w, uint32_t events)
         http_reply_begin(t->http, 200, "application/octet-stream", "Cache-Control: no-store\r\n",
                          -1);
         http_call_resume(t->http);
+        shut_when_said(t);
     } else {
         if (events & EPOLLOUT)
             say_held(t);

@@ -44,6 +44,21 @@ test('a request that is whole already', async () => {
   assert.deepEqual(await ask('POST', '?port=7000'), [200, 'over'])
 })
 
+test('a request that is whole before the port takes the connection', async () => {
+  // its queue is full: it is emptied once a connection is seen to wait (state 02, SYN sent)
+  const started = new Promise((resolve) => s.commands.run(`python3 -u -c "
+import socket, time
+l = socket.socket(); l.bind(('127.0.0.1', 7002)); l.listen(0)
+full = [socket.create_connection(l.getsockname(), 1)]
+print('ready')
+while not any(r.split()[2].endswith(':1B5A') and r.split()[3] == '02' for r in open('/proc/net/tcp')): time.sleep(.01)
+while True:
+    c = l.accept()[0]; c.send(b'late'); c.close()
+"`, { background: true, timeoutMs: 0, onStdout: resolve }))
+  await started
+  assert.deepEqual(await ask('POST', '?port=7002'), [200, 'late'])
+})
+
 test('who may not, and what cannot be', async () => {
   const { 'X-Access-Token': token, ...none } = headers
   assert.equal((await ask('POST', '?port=7000', none))[0], 401)
