@@ -125,7 +125,6 @@ static int add_tree(struct client_pack *p, const char *real, const char *rel, co
 static int add_node(struct client_pack *p, const char *real, const char *rel, const char *path)
 {
     struct stat st;
-    char target[PATH_MAX];
     bool is_out = recipe_ignore_has(&p->context->ignore, str_of(rel));
     if (lstat(real, &st) < 0)
         return cannot(p, rel, "read");
@@ -143,7 +142,8 @@ static int add_node(struct client_pack *p, const char *real, const char *rel, co
     if (is_out)
         return 0;
     if (S_ISLNK(st.st_mode)) {
-        ssize_t n = readlink(real, target, sizeof target);
+        char *target = p->context->link;
+        ssize_t n = readlink(real, target, sizeof p->context->link);
         char *copy = n < 0 ? NULL : arena_str(&p->mem, str_make(target, (size_t)n));
         if (!copy)
             return n < 0 ? cannot(p, rel, "read") : out_of_memory(p);

@@ -13,6 +13,7 @@ struct client_context {
     char prefix[64];  /* of sentences: "Dockerfile:7" */
     struct arena mem; /* of `ignore` */
     struct recipe_ignore ignore;
+    char link[4096]; /* where one leads: not on the stack of what calls itself for each level */
 };
 /* `directory` NULL: COPY of files is refused. client_context_deinit is due whatever it returned. */
 int client_context_init(struct client_context *c, struct belljar *b, const char *directory);

@@ -282,6 +282,29 @@ static void test_pip(void)
 }
 
 /* Files are neither held in memory nor on the disk unpacked. */
+/* As deep as a path can name: the walk may not end with the stack. */
+static void test_deep(void)
+{
+    enum { DEPTH = 2000 };
+    char *deep = strdup(path_of("deep"));
+    int at = -1, home = open(".", O_PATH | O_DIRECTORY);
+    put_dir("deep");
+    put_dir("deep/d");
+    bool is_made = chdir(path_of("deep/d")) == 0;
+    for (int i = 0; is_made && i < DEPTH; i++)
+        is_made = mkdir("a", 0755) == 0 && chdir("a") == 0;
+    at = open("file", O_WRONLY | O_CREAT, 0600);
+    CHECK(is_made && at >= 0 && close(at) == 0 && symlink("file", "link") == 0 &&
+          fchdir(home) == 0);
+    char *id =
+        build(named("deep"), "FROM base\nCOPY d /d/\nRUN test \"$(find /d | wc -l)\" = 2003\n",
+              (struct belljar_build_options){ .context = deep });
+    CHECK(id);
+    free(id);
+    free(deep);
+    (void)close(home);
+}
+
 static void test_large(void)
 {
     enum { SIZE = 192 << 20 };
@@ -311,6 +334,7 @@ int main(void)
         { "mistakes are told with their line", test_mistakes },
         { "a step that fails is told with its line and its log", test_failures },
         { "pip install from an index, and the package imports", test_pip },
+        { "a deep tree", test_deep },
         { "a large file takes no memory", test_large },
     };
     char command[256];
