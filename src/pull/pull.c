@@ -211,6 +211,18 @@ static int pull_from(struct pull *p, const char *base)
     return r < 0 || v ? r : -EIO;
 }
 
+/* Without a password: that is for the registry which the image names, and the mirror is another. */
+static int pull_from_mirror(struct pull *p)
+{
+    const struct pull_spec *own = p->spec;
+    struct pull_spec open = *own;
+    open.user = open.password = NULL;
+    p->spec = &open;
+    int r = pull_from(p, own->mirror);
+    p->spec = own;
+    return r;
+}
+
 /* The mirror is asked first; what it does not have is got from where it belongs. */
 static int pull_any(struct pull *p)
 {
@@ -218,7 +230,7 @@ static int pull_any(struct pull *p)
     if (p->spec->mirror && p->spec->mirror[0]) {
         (void)snprintf(line, sizeof line, "[base] asking the mirror %.200s", p->spec->mirror);
         p->ops->say(p->ops->data, line);
-        int r = pull_from(p, p->spec->mirror);
+        int r = pull_from_mirror(p);
         if (r == 0 || p->file_count)
             return r;
         (void)snprintf(line, sizeof line, "[base] the mirror: %.200s", p->op->fault.text);
