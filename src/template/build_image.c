@@ -112,6 +112,8 @@ static bool has_failed(struct build *b)
         return false;
     while (said.n && said.p[said.n - 1] == '\n')
         said.n--;
+    if (!said.n) /* killed: by the kernel, most likely */
+        said = STR("unpacking it was cut short; the sandbox that does it may lack memory");
     build_fail(b, "failed to pull image '" STR_FMT "': layer %u: " STR_FMT,
                STR_ARG(b->recipe.image), b->image->at + 1,
                STR_ARG(said.n < 300 ? said : str_make(said.p, 300)));

@@ -56,6 +56,23 @@ static bool clean(struct str path, char out[NAME_SIZE])
     return true;
 }
 
+/* Makes what is missing of `path`, and opens it. Step by step: a layer may name thousands. */
+static int make_dirs(const struct unpack *u, char *path)
+{
+    CLEANUP(fd_closep) int dir = open_dir(u, "");
+    for (char *at = path; dir >= 0 && *at;) {
+        char *end = strchrnul(at, '/'), mark = *end;
+        *end = '\0';
+        if (mkdirat(dir, at, 0755) < 0 && errno != EEXIST)
+            return -errno;
+        fd_closep(&dir);
+        dir = open_dir(u, path);
+        *end = mark;
+        at = end + (mark != '\0');
+    }
+    return TAKE_FD(dir);
+}
+
 /* Opens the directory of `path` (cut there), making what is missing; *name is the last part. */
 static int open_parent(const struct unpack *u, char *path, const char **name)
 {
@@ -65,17 +82,7 @@ static int open_parent(const struct unpack *u, char *path, const char **name)
         return open_dir(u, "");
     *slash = '\0';
     int fd = open_dir(u, path);
-    if (fd != -ENOENT)
-        return fd;
-    const char *last;
-    char copy[NAME_SIZE];
-    (void)snprintf(copy, sizeof copy, "%s", path);
-    CLEANUP(fd_closep) int parent = open_parent(u, copy, &last);
-    if (parent < 0)
-        return parent;
-    if (mkdirat(parent, last, 0755) < 0 && errno != EEXIST)
-        return -errno;
-    return open_dir(u, path);
+    return fd == -ENOENT ? make_dirs(u, path) : fd;
 }
 
 /* Removes `name` in `dir` and all below; never follows a link. */

@@ -153,6 +153,14 @@ test('a mirror is asked first, and what it has not is got from where it belongs'
   const without = await build(image(`${free}/only/here:v1`), 'without')
   assert.match(without.logs, /asking the mirror[^]*the mirror: /)
   const mirror = new URL(process.env.BELLJAR_REGISTRY_MIRROR).host
+  // a password is for the registry of the image, not for the mirror
+  const heard = []
+  const curious = http_.createServer((q, r) => { heard.push(q.headers.authorization); r.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }); r.end() })
+  await new Promise((resolve) => curious.listen(new URL(process.env.BELLJAR_REGISTRY_MIRROR).port, '127.0.0.1', resolve))
+  push(`${locked}/secret:v1`, [['tar+gzip', small]], { creds: 'me:secret' })
+  await build(image(`${locked}/secret:v1`, { username: 'me', password: 'secret' }), 'secret')
+  assert.deepEqual([...new Set(heard)], [undefined])
+  await new Promise((resolve) => { curious.close(resolve); curious.closeAllConnections() })
   await registry(mirror)
   const debian = path.join(tmp, 'debian.tar')
   execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', debian], { stdio: 'pipe' })
@@ -220,9 +228,9 @@ test('the logins of AWS and Google', async () => {
 })
 
 // one entry of a tar archive
-function entry(name, { type = '0', link = '', body = '' } = {}) {
+function entry(name, { type = '0', link = '', body = '', mode = '0644' } = {}) {
   const b = Buffer.alloc(512)
-  b.write(name, 0); b.write('0000644\0', 100); b.write('0000000\0', 108); b.write('0000000\0', 116)
+  b.write(name, 0); b.write(`000${mode}\0`, 100); b.write('0000000\0', 108); b.write('0000000\0', 116)
   b.write(body.length.toString(8).padStart(11, '0') + '\0', 124); b.write('00000000000\0', 136); b.write('        ', 148)
   b.write(type, 156); b.write(link, 157); b.write('ustar\x0000', 257)
   b.write(b.reduce((x, y) => x + y, 0).toString(8).padStart(6, '0') + '\0 ', 148)
@@ -240,6 +248,13 @@ test('hostile layers are refused or stay inside', async () => {
   const b = await build(image(`${free}/evil:ok`), 'ok')
   assert.equal(await sh(await create(b.name), 'cat /abs /etc/planted; ls /node 2>/dev/null || :'), 'ap')
   assert.ok(!fs.existsSync('/tmp/bj-escaped') && !fs.existsSync('/etc/planted'))
+  // as deep as a path can name; it is made without the stack
+  const deep = 'd/'.repeat(2040) + 'f', pax = `${deep.length + 11} path=${deep}\n`
+  assert.equal(pax.length, deep.length + 11)
+  push(`${free}/evil:deep`, [['tar', small], ['tar', archive(entry('x', { type: 'x', body: pax }), entry('short', { body: 'deep' }))]])
+  assert.equal(await sh(await create((await build(image(`${free}/evil:deep`), 'deep')).name), 'find /d | grep -c .'), '2041')
+  push(`${free}/evil:self`, [['tar', small], ['tar', archive(entry('.belljar/unpack', { body: '#!/bin/sh\nkill -9 $$\n', mode: '0755' }))], ['tar', archive(entry('a'))]])
+  await assert.rejects(Template.build(image(`${free}/evil:self`), named('self'), opts), /layer 3: unpacking it was cut short/)
   push(`${free}/evil:cut`, [['tar', small], ['tar', archive(entry('a', { body: 'x'.repeat(3000) })).subarray(0, 2000)]])
   await assert.rejects(Template.build(image(`${free}/evil:cut`), named('cut'), opts), /layer 2: it is damaged or cut off/)
 })
