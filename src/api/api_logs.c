@@ -14,6 +14,7 @@
 enum {
     ANSWER_SIZE = 8 * LIMIT_JOURNAL_SIZE, /* JSON makes six bytes of one at worst */
     ENTRIES = 1000,
+    ANSWER_MS = 5000, /* for all of it: an agent may send byte by byte, for ever */
 };
 
 enum level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVELS };
@@ -21,6 +22,8 @@ static const char *const levels[LEVELS] = { "debug", "info", "warn", "error" };
 
 struct logs {
     struct http_fetch fetch;
+    struct loop_timer late;
+    struct loop_task refused; /* the answer is too much */
     struct api_call *call;
     struct buf answer;
     int64_t from_ms, to_ms; /* both included */
@@ -34,6 +37,8 @@ static void logs_free(void *data)
 {
     struct logs *l = data;
     http_fetch_cancel(&l->fetch);
+    loop_timer_cancel(&l->late);
+    loop_task_cancel(&l->refused);
     buf_deinit(&l->answer);
     free(l);
 }
@@ -112,25 +117,34 @@ static void reply(struct api_call *c, const struct logs *l, const json_t *all)
                                    : json_pack("{s:o, s:o}", "logs", lines, "logEntries", entries));
 }
 
+static void fail(struct logs *l, int err)
+{
+    (void)op_fail(&l->call->op, FAULT_UNAVAILABLE, err,
+                  "the sandbox does not answer what its logs are");
+    api_reply_fault(l->call);
+}
+
+static void on_refused(struct loop_task *t) { fail(t->data, EMSGSIZE); }
+static void on_late(struct loop_timer *t) { fail(t->data, ETIMEDOUT); }
+
 static void on_body(struct http_fetch *f, struct str piece)
 {
     struct logs *l = f->data;
-    (void)buf_append(&l->answer, piece); /* too much of it is seen at the end */
+    if (buf_append(&l->answer, piece))
+        return;
+    http_fetch_cancel(f); /* the rest may have no end */
+    loop_task_post(l->call->api->spec.loop, &l->refused);
 }
 
 static void on_end(struct http_fetch *f, int r)
 {
     struct logs *l = f->data;
-    struct api_call *c = l->call;
-    bool good = r == 0 && f->status == 200 && !l->answer.failed;
+    bool good = r == 0 && f->status == 200;
     json_t *all = good ? json_parse(buf_str(&l->answer), NULL) : NULL;
-    if (json_is_array(all)) {
-        reply(c, l, all);
-    } else {
-        (void)op_fail(&c->op, FAULT_UNAVAILABLE, r < 0 ? -r : EPROTO,
-                      "the sandbox does not answer what its logs are");
-        api_reply_fault(c);
-    }
+    if (json_is_array(all))
+        reply(l->call, l, all);
+    else
+        fail(l, r < 0 ? -r : EPROTO);
     json_decref(all);
 }
 
@@ -192,7 +206,9 @@ static void ask(struct api_call *c, int version)
         buf_init(&l->answer, ANSWER_SIZE);
         l->call = c;
         l->fetch.ops = &ops;
-        l->fetch.data = l;
+        l->fetch.data = l->late.data = l->refused.data = l;
+        l->late.fn = on_late;
+        l->refused.fn = on_refused;
         c->work = l;
         c->work_free = logs_free;
         r = read_query(c, l);
@@ -204,6 +220,8 @@ static void ask(struct api_call *c, int version)
     if (r == 0) {
         struct guest in = builds_guest(c->api->spec.builds, s->id);
         r = guest_get(&l->fetch, &in, STR("/logs"));
+        if (r == 0)
+            r = loop_timer_start(c->api->spec.loop, &l->late, ANSWER_MS);
         if (r < 0)
             (void)op_fail(&c->op, FAULT_UNAVAILABLE, -r, "the sandbox cannot be asked");
     }

@@ -10,11 +10,12 @@ export const create = async (template = 'base', opts = {}) =>
   keep(await Sandbox.create(template, { timeoutMs: 60_000, ...opts, metadata: { run, ...opts.metadata } }))
 test.after(async () => { await Promise.allSettled([...made].map((id) => Sandbox.kill(id))) })
 
-export async function http(method, path, body, headers = {}) {
+export async function http(method, path, body, headers = {}, signal) {
   const r = await fetch(process.env.E2B_API_URL + path, {
     method,
     headers: { 'X-API-KEY': process.env.E2B_API_KEY, ...headers },
     body: body === undefined ? undefined : JSON.stringify(body),
+    signal,
   })
   const text = await r.text()
   return { status: r.status, headers: r.headers, body: text ? JSON.parse(text) : undefined }

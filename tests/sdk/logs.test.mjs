@@ -1,7 +1,11 @@
 // GET /sandboxes/{id}/logs: what commands did, kept inside, asked for when it is wanted.
 import test from 'node:test'
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import net from 'node:net'
+import path from 'node:path'
 import { create, http, run } from './api.mjs'
+import { state } from '../lib/server.mjs'
 
 const v1 = async (id, query = '') => (await http('GET', `/sandboxes/${id}/logs${query}`)).body
 const v2 = async (id, query = '') => (await http('GET', `/v2/sandboxes/${id}/logs${query}`)).body.logs
@@ -49,6 +53,34 @@ test('what a hostile sandbox prints stays text', async () => {
   await s.commands.run(`printf '"},{"at":1,"level":"x\\033[31m\\377\\000'`)
   const e = (await v2(s.sandboxId)).find((x) => x.fields.event_type === 'stdout')
   assert.ok(e.message.startsWith('"},{"at":1,"level":"x\u001b[31m'), JSON.stringify(e))
+})
+
+test('an agent that never comes to an end is not listened to for ever', async () => {
+  // one of our own, in the place of the sandbox's
+  const lies = {
+    flood: (c) => { const more = () => { while (!c.destroyed && c.write(Buffer.alloc(65536, '1'))); }; c.on('drain', more); more() },
+    drip: (c) => { const t = setInterval(() => c.write('1'), 100); c.on('close', () => clearInterval(t)) },
+    nothing: () => {},
+    nonsense: (c) => c.end('["a"'),
+  }
+  for (const [name, lie] of Object.entries(lies)) {
+    const s = await create('base')
+    const sock = path.join(state, 'run/s', s.sandboxId, 'host.sock')
+    fs.renameSync(sock, `${sock}.real`)
+    let left
+    const agent = net.createServer((c) => {
+      left = new Promise((resolve) => c.on('close', resolve))
+      c.on('error', () => {})
+      c.once('data', () => { c.write('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n'); lie(c) })
+    })
+    await new Promise((resolve) => agent.listen(sock, resolve))
+    fs.chmodSync(sock, 0o777)
+    const r = await http('GET', `/v2/sandboxes/${s.sandboxId}/logs`, undefined, {}, AbortSignal.timeout(30_000))
+    assert.deepEqual([name, r.status, r.body.message], [name, 503, 'the sandbox does not answer what its logs are'])
+    await left // the server has hung up
+    agent.close()
+    fs.renameSync(`${sock}.real`, sock)
+  }
 })
 
 test('no sandbox, a paused one, and questions that are none', async () => {
