@@ -173,6 +173,12 @@ void cli_rows_add_size(struct cli_rows *t, int64_t bytes)
         cli_rows_addf(t, "%" PRId64, bytes);
 }
 
+void cli_rows_add_mib(struct cli_rows *t, const json_t *object, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(object, key));
+    cli_rows_add_size(t, n < 0 || n > INT64_MAX >> 20 ? 0 : (int64_t)n << 20);
+}
+
 void cli_rows_add_time(struct cli_rows *t, const char *rfc3339)
 {
     char text[CLI_TEXT_SIZE];

@@ -33,6 +33,8 @@ void cli_rows_print(const struct cli_rows *t);
 
 /* "1.5 GiB"; in a pipe the number. */
 void cli_rows_add_size(struct cli_rows *t, int64_t bytes);
+/* A member that counts MiB, whatever it says, likewise. */
+void cli_rows_add_mib(struct cli_rows *t, const json_t *object, const char *key);
 /* "3 min ago", "in 5 min"; in a pipe as given (RFC 3339). */
 void cli_rows_add_time(struct cli_rows *t, const char *rfc3339);
 

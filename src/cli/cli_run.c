@@ -15,7 +15,8 @@
 #include "wire/connect.h"
 #include "wire/json.h"
 
-#define SLACK_S 60 /* that a sandbox of ours lives longer than its code may run */
+#define SLACK_S 60        /* that a sandbox of ours lives longer than its code may run */
+#define TIMEOUT_S 2000000 /* in milliseconds it is an int */
 
 static const struct {
     const char *end, *language;
@@ -224,7 +225,7 @@ static int execute(struct cli *c, struct belljar_sandbox *s, const char *file, c
     stem(file, name);
     const struct belljar_code_options o = { .language = language,
                                             .envs = cli_pairs(c, "env", &a),
-                                            .timeout_ms = seconds > 2000000 ? -1 : seconds * 1000,
+                                            .timeout_ms = seconds * 1000,
                                             .on_stdout = is_json ? NULL : on_stdout,
                                             .on_stderr = is_json ? NULL : on_stderr };
     int r = belljar_run_code(s, code, &o, &e);
@@ -278,6 +279,8 @@ static int run(struct cli *c)
     int status = 0;
     if (!code == !c->word_count)
         return cli_fail(c, FAULT_INVALID, "what is to run: FILE, - for standard input, or -c CODE");
+    if (cli_number(c, "timeout") < 1 || cli_number(c, "timeout") > TIMEOUT_S)
+        return cli_fail(c, FAULT_INVALID, "--timeout is from 1 to %d seconds", TIMEOUT_S);
     buf_init(&text, CLI_SOURCE_SIZE);
     if (!code)
         status = read_code(c, file, &text);

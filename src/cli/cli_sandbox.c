@@ -173,7 +173,7 @@ static int list(struct cli *c)
         cli_rows_add_time(&t, cli_member(&t.mem, s, "startedAt"));
         cli_rows_add_time(&t, cli_member(&t.mem, s, "endAt"));
         cli_rows_add(&t, cli_member(&t.mem, s, "cpuCount"));
-        cli_rows_add_size(&t, json_integer_value(json_object_get(s, "memoryMB")) << 20);
+        cli_rows_add_mib(&t, s, "memoryMB");
         add_metadata(&t, json_object_get(s, "metadata"));
     }
     cli_rows_print(&t);
@@ -216,7 +216,7 @@ static int info(struct cli *c)
         if (n > 2 && strcmp(members[i] + n - 2, "At") == 0)
             cli_rows_add_time(&t, text);
         else if (n > 2 && strcmp(members[i] + n - 2, "MB") == 0 && cli_is_terminal())
-            cli_rows_add_size(&t, json_integer_value(json_object_get(s, members[i])) << 20);
+            cli_rows_add_mib(&t, s, members[i]);
         else
             cli_rows_add(&t, text);
     }

@@ -39,8 +39,8 @@ static int list(struct cli *c)
         cli_rows_add(&t, name_of(&t.mem, one));
         cli_rows_add(&t, cli_member(&t.mem, one, "templateID"));
         cli_rows_add(&t, cli_member(&t.mem, one, "cpuCount"));
-        cli_rows_add_size(&t, json_integer_value(json_object_get(one, "memoryMB")) << 20);
-        cli_rows_add_size(&t, json_integer_value(json_object_get(one, "diskSizeMB")) << 20);
+        cli_rows_add_mib(&t, one, "memoryMB");
+        cli_rows_add_mib(&t, one, "diskSizeMB");
         cli_rows_add(&t, cli_member(&t.mem, one, "public"));
         cli_rows_add(&t, cli_member(&t.mem, one, "buildStatus"));
         cli_rows_add_time(&t, cli_member(&t.mem, one, "updatedAt"));
@@ -107,7 +107,8 @@ static int info_of(struct cli *c, struct arena *a)
     struct cli_rows t;
     size_t i;
     json_t *one;
-    (void)printf("%s  ", id);
+    cli_put_clean(stdout, str_of(id));
+    (void)fputs("  ", stdout);
     json_array_foreach(json_object_get(all, "names"), i, one)
     {
         const char *name = json_string_value(one);
@@ -121,7 +122,7 @@ static int info_of(struct cli *c, struct arena *a)
         cli_rows_add(&t, cli_member(&t.mem, one, "buildID"));
         cli_rows_add(&t, cli_member(&t.mem, one, "status"));
         cli_rows_add(&t, cli_member(&t.mem, one, "cpuCount"));
-        cli_rows_add_size(&t, json_integer_value(json_object_get(one, "memoryMB")) << 20);
+        cli_rows_add_mib(&t, one, "memoryMB");
         cli_rows_add_time(&t, cli_member(&t.mem, one, "createdAt"));
     }
     cli_rows_print(&t);

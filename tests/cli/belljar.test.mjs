@@ -312,6 +312,28 @@ test('cp: what a hostile sandbox sends stays below the target', async () => {
   }
 })
 
+test('what a server answers that lies is no escape sequence', async () => {
+  const esc = '\u001b[2J\u009b\u202e'
+  let answer
+  const server = http.createServer((req, res) => { req.resume(); res.end(req.url.includes('/aliases/') ? JSON.stringify({ templateID: esc }) : answer) })
+  await new Promise((r) => server.listen(0, '127.0.0.1', r))
+  const env = { E2B_API_URL: `http://127.0.0.1:${server.address().port}`, E2B_API_KEY: 'e2b_' + 'a'.repeat(40) }
+  const of = (v) => JSON.stringify(v, (k, x) => x === 'most' ? JSON.rawJSON?.('9223372036854775807') ?? 9007199254740991 : x)
+  const sandbox = { sandboxID: esc, templateID: esc, alias: esc, state: esc, startedAt: esc, endAt: esc, memoryMB: 'most', diskSizeMB: -1, metadata: { [esc]: esc } }
+  try {
+    for (const [args, v] of [[['sandbox', 'list'], [sandbox]], [['sandbox', 'info', 'i'], sandbox], [['sandbox', 'create'], sandbox], [['template', 'list'], [{ templateID: esc, memoryMB: -1, diskSizeMB: 'most' }]],
+      [['template', 'info', 'x'], { names: [esc], builds: [{ buildID: esc, memoryMB: 'most' }] }], [['keys', 'list'], [{ id: esc, name: esc }]], [['sandbox', 'logs', 'i'], { logs: [{ timestamp: '2026-01-01T00:00:00Z', message: esc, fields: { pid: esc, event_type: esc } }] }]]) {
+      answer = of(v)
+      const r = await good(args, { env })
+      assert.doesNotMatch(r.out + r.err, /[\u001b\u009b\u202e]/, args.join(' '))
+      assert.match(r.out, /\\x1b\[2J/, args.join(' '))
+    }
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
 test('logs: lines, searched, as JSON, followed; no control bytes', async () => {
   const id = await create()
   await good(['sandbox', 'exec', id, 'echo first; printf "\\033[2Jsecond\\n"'])
@@ -438,6 +460,7 @@ test('run: code of each kind, values, pictures, errors', async () => {
   assert.deepEqual([answer.stdout, answer.results[0].isMain, answer.results[0].text, answer.error], ['p\n', true, "{'a': 1}", null])
   assert.equal(JSON.parse((await belljar(['run', '--json', '-c', 'nope'])).out).error.name, 'NameError')
   await fails(4, /No such file/, ['run', 'none.py'])
+  for (const n of ['0', '2147483647']) await fails(2, /--timeout is from 1 to/, ['run', '-t', n, '-c', '1'])
   fs.writeFileSync(path.join(tmp, 'x.what'), '1')
   await fails(2, /which language/, ['run', 'x.what'])
   await fails(2, /what is to run/, ['run'])
