@@ -164,7 +164,7 @@ test('shell: a terminal, its size, its exit code, and ours as it was', async () 
   const r = await inTerminal([
     ['until', '$'], ['raw', true], ['type', 'stty size; echo A$((1+1))B $TERM; tty\n'], ['until', '24 80'], ['until', 'A2B xterm'], ['until', '/dev/pts/'],
     ['size', 40, 100], ['type', 'until [ "$(stty size)" = "40 100" ]; do sleep 0.05; done; echo s$((2+2))ized\n'], ['until', 's4ized'],
-    ['type', 'sleep 777\n'], ['until', 'sleep 777'], ['type', '\u0003'], ['until', '^C'], ['type', 'echo e\u00e4$((3+3))\n'], ['until', 'e\u00e46'],
+    ['type', 'sh -c \'echo s$((1+1))eeps; exec sleep 777\'\n'], ['until', 's2eeps'], ['type', '\u0003'], ['until', '^C'], ['type', 'echo e\u00e4$((3+3))\n'], ['until', 'e\u00e46'],
     ['type', 'exit 9\n']], ['sandbox', 'shell', box])
   assert.deepEqual([r.exit, r.echo], [9, true])
   const root = await inTerminal([['until', '#'], ['type', 'echo $A$(id -un)$PWD; exit\n'], ['until', 'broot/tmp']],

@@ -133,8 +133,8 @@ test('a terminal survives its client, and ^C reaches the foreground', async () =
   await h.disconnect()
   let out = ''
   const again = await s.pty.connect(h.pid, { onData: (d) => { out += Buffer.from(d) } })
-  await s.pty.sendInput(h.pid, Buffer.from('sleep 100\n'))
-  await sleep(300)
+  await s.pty.sendInput(h.pid, Buffer.from("sh -c 'echo s$((40+2))eeps; exec sleep 100'\n"))
+  await until(() => /s42eeps/.test(out), 5000, 'the command in front')
   await s.pty.sendInput(h.pid, Buffer.from('\x03'))
   await s.pty.sendInput(h.pid, Buffer.from('echo after-$((40+2))\n'))
   await until(() => /after-42/.test(out), 5000, 'the shell goes on')
