@@ -127,6 +127,19 @@ void api_build_start(struct api_call *c)
     api_take_body_of(c, LIMIT_BUILD_BODY_SIZE, false, start);
 }
 
+/* Ours: upstream's only route for it is an administrator's. */
+void api_build_cancel(struct api_call *c)
+{
+    char id[64], build[64];
+    int r = str_copy(c->id, id, sizeof id) && str_copy(c->sub, build, sizeof build)
+                ? builds_cancel(c->api->spec.builds, &c->op, id, build)
+                : op_fail(&c->op, FAULT_NOT_FOUND, ENOENT, "there is no such template or build");
+    if (r < 0)
+        api_reply_fault(c);
+    else
+        api_reply_empty(c);
+}
+
 /* -- status and log -- */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };

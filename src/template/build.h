@@ -65,8 +65,9 @@ struct build {
 /* -- build_run.c -- */
 
 void build_begin(struct build *b);
-/* Ends with a failure: the record has it, `b` is freed. */
-__attribute__((format(printf, 2, 3))) void build_fail(struct build *b, const char *fmt, ...);
+/* Ends with a failure: `b` is freed. 0, or a negative errno when the record lacks it: it is then
+ * unfinished until the next start. */
+__attribute__((format(printf, 2, 3))) int build_fail(struct build *b, const char *fmt, ...);
 void build_free(struct build *b);
 __attribute__((format(printf, 3, 4))) void build_say(struct build *b, enum log_of level,
                                                      const char *fmt, ...);

@@ -50,7 +50,7 @@ void build_free(struct build *b)
     free(b);
 }
 
-void build_fail(struct build *b, const char *fmt, ...)
+int build_fail(struct build *b, const char *fmt, ...)
 {
     char why[LIMIT_BUILD_LINE_SIZE];
     va_list ap;
@@ -64,11 +64,13 @@ void build_fail(struct build *b, const char *fmt, ...)
                                  .reason = why,
                                  .step = b->step,
                                  .finished_us = clock_wall_us() };
-    if (store_job_fail(b->all->spec.store, &j, build_log_all(&b->log)) < 0)
+    int r = store_job_fail(b->all->spec.store, &j, build_log_all(&b->log));
+    if (r < 0)
         log_error("build %s stays unfinished in the journal until the next start", b->id);
     if (b->is_primed)
         fleet_template_changed(b->all->spec.fleet, b->template_id);
     build_free(b);
+    return r;
 }
 
 /* -- the three waits -- */

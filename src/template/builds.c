@@ -132,20 +132,57 @@ static int collect_ending(void *data, const struct store_job *j)
     return ++e->count == 64 ? 1 : 0;
 }
 
+static int end_record(struct builds *all, const char *template_id, const char *id,
+                      const char *reason)
+{
+    const struct store_log line = { clock_wall_us(), LOG_OF_ERROR, "", reason };
+    const struct store_job j = {
+        .id = id, .template_id = template_id, .reason = reason, .finished_us = clock_wall_us()
+    };
+    return store_job_fail(all->spec.store, &j, (struct store_logs){ &line, 1 });
+}
+
 static void end_records(struct builds *all, const char *template_id, const char *state,
                         struct ending *e, const char *reason)
 {
     struct store_job_page page = { .template_id = template_id, .state = state, .limit = 1000 };
     if (store_job_each(all->spec.store, &page, collect_ending, e) < 0)
         return;
-    for (uint32_t i = 0; i < e->count; i++) {
-        const struct store_log line = { clock_wall_us(), LOG_OF_ERROR, "", reason };
-        const struct store_job j = { .id = e->ids[i],
-                                     .template_id = e->template_ids[i],
-                                     .reason = reason,
-                                     .finished_us = clock_wall_us() };
-        (void)store_job_fail(all->spec.store, &j, (struct store_logs){ &line, 1 });
-    }
+    for (uint32_t i = 0; i < e->count; i++)
+        (void)end_record(all, e->template_ids[i], e->ids[i], reason);
+}
+
+static const char cancelled[] = "build was cancelled"; /* templates.md section 1 */
+
+struct progress {
+    const char *template_id;
+    char state[16];
+    bool is_foreign;
+};
+static int see_progress(void *data, const struct store_job *j)
+{
+    struct progress *p = data;
+    p->is_foreign = strcmp(p->template_id, j->template_id) != 0;
+    (void)str_copy(str_of(j->state), p->state, sizeof p->state);
+    return 0;
+}
+
+int builds_cancel(struct builds *all, struct op *op, const char *template_id, const char *build_id)
+{
+    struct progress p = { .template_id = template_id };
+    struct build *b = find(all, build_id);
+    int r = store_job_get(all->spec.store, build_id, see_progress, &p);
+    if (r == 0 || (r > 0 && p.is_foreign))
+        return op_fail(op, FAULT_NOT_FOUND, ENOENT, "Build '%s' not found", build_id);
+    if (r > 0 && strcmp(p.state, "waiting") != 0 && strcmp(p.state, "building") != 0)
+        return op_fail(op, FAULT_CONFLICT, EALREADY,
+                       "Build '%s' has ended already: there is nothing to cancel", build_id);
+    if (r > 0 && b)
+        r = build_fail(b, "%s", cancelled);
+    else if (r > 0)
+        r = end_record(all, template_id, build_id, cancelled);
+    return r < 0 ? op_fail(op, FAULT_UNAVAILABLE, -r, "the end of the build cannot be recorded")
+                 : 0;
 }
 
 void builds_cancel_template(struct builds *all, const char *template_id)
@@ -153,7 +190,7 @@ void builds_cancel_template(struct builds *all, const char *template_id)
     LIST_EACH_SAFE(it, &all->active) {
         struct build *b = LIST_OF(it, struct build, node);
         if (strcmp(b->template_id, template_id) == 0)
-            build_fail(b, "build was cancelled");
+            build_fail(b, "%s", cancelled);
     }
 }
 
@@ -290,7 +327,7 @@ static void cancel_others(struct build *b)
     LIST_EACH_SAFE(it, &b->all->active) {
         struct build *o = LIST_OF(it, struct build, node);
         if (o != b && strcmp(o->template_id, b->template_id) == 0 && shares_tag(o->tags, b->tags))
-            build_fail(o, "build was cancelled");
+            build_fail(o, "%s", cancelled);
     }
 }
 

@@ -57,6 +57,10 @@ struct build_import {
 int builds_import(struct builds *all, struct op *op, const struct build_import *from,
                   struct build_made *out);
 
+/* Ends a build that waits or is under way: it is an error, and what it made so far is gone but for
+ * the results of its steps. 0, or a negative errno with NOT_FOUND, CONFLICT (it has ended already)
+ * or UNAVAILABLE in `op`. */
+int builds_cancel(struct builds *all, struct op *op, const char *template_id, const char *build_id);
 /* The template is being deleted: its builds end. */
 void builds_cancel_template(struct builds *all, const char *template_id);
 
