@@ -1,5 +1,7 @@
 /* belljar template build: a Dockerfile to a template, with the log as it comes. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +17,36 @@ struct build {
     int64_t began_ms;
     bool is_terminal, has_status; /* of standard error: its last line will be written over */
 };
+
+/* -- Ctrl-C: the first cancels the build, a second one leaves at once -- */
+
+static int wake[2] = { -1, -1 };
+static volatile sig_atomic_t came; /* the first signal */
+
+static void on_signal(int signal)
+{
+    static const char text[] = "\ncancelling the build; another Ctrl-C leaves it as it is\n";
+    if (came)
+        _exit(128 + signal);
+    came = signal;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    (void)!write(wake[1], "", 1);
+}
+
+/* The descriptor that the library listens to, or -1: then a signal ends us. */
+static int guard(void)
+{
+    static const int signals[] = { SIGINT, SIGTERM };
+    struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESTART }, before;
+    if (pipe2(wake, O_CLOEXEC) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            (void)sigaction(signals[i], &sa, NULL); /* one that nohup ignores stays so */
+    return wake[0];
+}
+
+/* -- the log -- */
 
 /* Lines of the log, each with the time since the beginning. On a terminal what is said for the
  * curious only shows that it goes on: the next line takes its place. */
@@ -90,12 +122,13 @@ static int build(struct cli *c, const char *dir, const char *file, const char *t
                                              .skips_cache = cli_flag(c, "no-cache"),
                                              .on_log = on_log,
                                              .data = &u };
+    belljar_set_stop(b, guard());
     CLEANUP(freep) char *id = belljar_build(b, text, &o);
     if (u.has_status)
         (void)fputs("\r\x1b[K", stderr);
     int status = id ? say_done(c, id, o.name) : cli_server_fail(c);
     if (!id && belljar_errno(b) == ECANCELED)
-        status = CLI_FAILED;
+        status = came ? 128 + came : CLI_FAILED;
     arena_deinit(&a);
     return status;
 }

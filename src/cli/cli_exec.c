@@ -36,6 +36,7 @@ static void put_line(struct buf *b, const char **words, int count)
 static void stop(struct exec *e, int signal)
 {
     e->ended_by = signal;
+    belljar_set_stop(e->c->server, e->stream.signals); /* a second one waits for nothing */
     (void)belljar_process_signal(e->stream.process, SIGKILL);
 }
 
@@ -78,6 +79,8 @@ static int attend(struct exec *e)
     for (;;) {
         struct belljar_event ev;
         int signal = 0, r = cli_stream_next(&e->stream, &ev, &signal);
+        if (r == -ECANCELED && e->ended_by)
+            return 128 + e->ended_by;
         if (r < 0)
             return cli_server_fail(e->c);
         if (r == 1)
@@ -109,8 +112,8 @@ static int run(struct exec *e, struct belljar_sandbox *s)
     int r = cli_stream_open(&e->stream, reads ? STDIN_FILENO : -1, signals);
     if (r < 0)
         status = cli_fail(c, FAULT_INTERNAL, "cannot watch standard input: %s", strerror(-r));
-    else if (!(e->stream.process = belljar_start(s, buf_cstr(&line), &o)))
-        status = cli_server_fail(c);
+    else if ((r = cli_stream_start(&e->stream, c->server, s, buf_cstr(&line), &o)) != 0)
+        status = r > 0 ? 128 + r : cli_server_fail(c);
     else
         status = attend(e);
     belljar_process_free(e->stream.process);

@@ -93,6 +93,7 @@ static int forward(struct cli *c, struct belljar_sandbox *s, const struct way *w
         status = cli_fail(c, FAULT_INTERNAL, "cannot watch for signals: %s", strerror(-r));
     } else {
         say(c, s, w);
+        belljar_set_stop(c->server, stream.signals); /* also while a tunnel is being opened */
         r = belljar_forward(s, listener, w->remote, stream.signals);
         bool is_told = r == 0 && read(stream.signals, &came, sizeof came) == (ssize_t)sizeof came;
         status = is_told ? 128 + (int)came.ssi_signo : cli_server_fail(c);

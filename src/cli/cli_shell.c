@@ -132,8 +132,8 @@ static int run(struct cli *c, struct belljar_sandbox *s)
                                            .rows = w.ws_row };
     if (r < 0)
         status = cli_fail(c, FAULT_INTERNAL, "cannot watch the terminal: %s", strerror(-r));
-    else if (!(stream.process = belljar_start(s, NULL, &o)))
-        status = cli_server_fail(c);
+    else if ((r = cli_stream_start(&stream, c->server, s, NULL, &o)) != 0)
+        status = r > 0 ? 128 + r : cli_server_fail(c);
     else if (!make_raw())
         status = cli_fail(c, FAULT_INTERNAL, "cannot set the terminal: %s", strerror(errno));
     else

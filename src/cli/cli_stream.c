@@ -19,15 +19,14 @@ static int watch(struct cli_stream *s, int fd)
 
 int cli_stream_open(struct cli_stream *s, int in, const int *signals)
 {
-    sigset_t set;
     *s = (struct cli_stream){ .poll = -1, .signals = -1, .in = in };
-    (void)sigemptyset(&set);
+    (void)sigemptyset(&s->set);
     for (; *signals; signals++)
-        (void)sigaddset(&set, *signals);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        (void)sigaddset(&s->set, *signals);
+    if (sigprocmask(SIG_BLOCK, &s->set, NULL) < 0)
         return -errno;
     (void)signal(SIGPIPE, SIG_IGN); /* who no longer reads us is told by write(2) */
-    s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    s->signals = signalfd(-1, &s->set, SFD_CLOEXEC | SFD_NONBLOCK);
     s->poll = epoll_create1(EPOLL_CLOEXEC);
     int r = s->signals < 0 || s->poll < 0 ? -errno : watch(s, s->signals);
     if (r == 0 && in >= 0) {
@@ -36,6 +35,24 @@ int cli_stream_open(struct cli_stream *s, int in, const int *signals)
         r = s->is_file ? 0 : r;
     }
     return r;
+}
+
+int cli_stream_start(struct cli_stream *s, struct belljar *b, struct belljar_sandbox *box,
+                     const char *command, const struct belljar_run_options *o)
+{
+    static const int others[] = { SIGWINCH, SIGTSTP, SIGCONT };
+    struct signalfd_siginfo info;
+    sigset_t ends = s->set;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        (void)sigdelset(&ends, others[i]);
+    CLEANUP(fd_closep) int stop = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+    belljar_set_stop(b, stop);
+    s->process = belljar_start(box, command, o);
+    belljar_set_stop(b, -1);
+    if (!s->process && belljar_errno(b) == ECANCELED && stop >= 0 &&
+        read(stop, &info, sizeof info) == (ssize_t)sizeof info)
+        return (int)info.ssi_signo;
+    return s->process ? 0 : -belljar_errno(b);
 }
 
 void cli_stream_close(struct cli_stream *s)

@@ -59,6 +59,12 @@ struct belljar *belljar_open(const struct belljar_config *config);
 const char *belljar_open_error(void);  /* why the last belljar_open of this thread failed */
 void belljar_close(struct belljar *b); /* its sandboxes go on; free what came from it before */
 
+/* While `fd` (a pipe, an eventfd, a signalfd; -1, as at first: none) has something to read, calls
+ * that would wait give up with ECANCELED: what was asked for may happen all the same, but a command
+ * that belljar_run or belljar_start began is killed, code interrupted and a build cancelled.
+ * Opening a connection may take a moment more. */
+void belljar_set_stop(struct belljar *b, int fd);
+
 const char *belljar_error(const struct belljar *b); /* of the last call that failed; never NULL */
 int belljar_errno(const struct belljar *b);         /* its errno, positive: ENOENT, EACCES, ... */
 int belljar_status(const struct belljar *b);        /* its HTTP status; 0: there was no answer */
@@ -292,6 +298,9 @@ struct belljar_build_options {
  * anything is sent; a step that fails likewise (ECANCELED). */
 char *belljar_build(struct belljar *b, const char *dockerfile,
                     const struct belljar_build_options *o);
+/* Ends a build that waits or is under way. -EBUSY: it has ended already. (belljar_set_stop does so
+ * to the one of belljar_build.) Needs a belljar server. */
+int belljar_build_cancel(struct belljar *b, const char *template_id, const char *build_id);
 
 #ifdef __cplusplus
 }

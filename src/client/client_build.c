@@ -1,7 +1,6 @@
 /* Builds of templates from Dockerfiles (templates.md section 1). */
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,6 +19,7 @@ struct build {
     struct client_pack *packs; /* of each step; those of COPY are in use */
     char template_id[64], build_id[64];
     int64_t offset; /* of the log */
+    bool is_asked;  /* the server has been asked for it, and it has not ended */
 };
 
 static void said(struct build *u, const char *level, const char *line)
@@ -117,7 +117,7 @@ static int gather(struct build *u)
     if (!u->packs || !u->steps)
         return client_no_memory(u->b);
     int rc = client_context_init(&u->context, u->b, u->o->context);
-    for (uint32_t i = 0; !rc && i < u->recipe.step_count; i++) {
+    for (uint32_t i = 0; !rc && (rc = client_stopped(u->b)) == 0 && i < u->recipe.step_count; i++) {
         go_to_step(u, i);
         if (u->recipe.steps[i].kind == RECIPE_COPY)
             rc = client_pack_init(&u->packs[i], &u->context, &u->recipe.steps[i]);
@@ -136,12 +136,16 @@ static int not_understood(struct build *u)
 }
 
 /* Ids come into paths of URLs. */
+static bool is_id(const char *id)
+{
+    static const char of[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+    return id && id[0] && strlen(id) < 64 && strspn(id, of) == strlen(id);
+}
+
 static bool take_id(const json_t *o, const char *key, char out[64])
 {
     struct str id;
-    if (json_get_str(o, key, &id) != 1 || !id.n || !str_copy(id, out, 64))
-        return false;
-    return strspn(out, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == id.n;
+    return json_get_str(o, key, &id) == 1 && str_copy(id, out, 64) && is_id(out);
 }
 
 static int ask_for_build(struct build *u)
@@ -152,11 +156,15 @@ static int ask_for_build(struct build *u)
                   "memoryMB", u->o->memory_mb ? u->o->memory_mb : 1024);
     if (!body)
         return client_fail(u->b, EILSEQ, "the name of the template is not UTF-8");
+    int stop = u->b->stop; /* without the ids nobody could cancel it */
+    u->b->stop = -1;
     int rc = client_api(u->b, "POST", "/v3/templates", body, &answer);
+    u->b->stop = stop;
     if (!rc && (!take_id(answer, "templateID", u->template_id) ||
                 !take_id(answer, "buildID", u->build_id)))
         rc = not_understood(u);
     json_decref(answer);
+    u->is_asked = rc == 0;
     return rc;
 }
 
@@ -262,12 +270,6 @@ static int failed(struct build *u, const json_t *status)
     return client_fail(u->b, ECANCELED, "%s", message);
 }
 
-static void pause_ms(int ms)
-{
-    struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
-    (void)nanosleep(&t, NULL);
-}
-
 static int follow(struct build *u)
 {
     int wait_ms = 10;
@@ -282,6 +284,7 @@ static int follow(struct build *u)
             rc = not_understood(u);
         size_t lines = rc ? 0 : tell(u, status);
         bool is_over = !rc && (str_eq(state, STR("ready")) || str_eq(state, STR("error")));
+        u->is_asked = !is_over;
         if (is_over && !lines && str_eq(state, STR("error")))
             rc = failed(u, status);
         json_decref(status);
@@ -289,9 +292,41 @@ static int follow(struct build *u)
             return rc;
         if (is_over || lines >= LIMIT_LIST_PAGE)
             continue;
-        pause_ms(wait_ms);
+        rc = client_pause(u->b, wait_ms);
+        if (rc)
+            return rc;
         wait_ms = wait_ms * 2 < LIMIT_BUILD_POLL_MS ? wait_ms * 2 : LIMIT_BUILD_POLL_MS;
     }
+}
+
+/* -- giving up -- */
+
+int belljar_build_cancel(struct belljar *b, const char *template_id, const char *build_id)
+{
+    char path[256];
+    b->status = 0;
+    if (!is_id(template_id) || !is_id(build_id))
+        return client_fail(b, EINVAL, "such an id no template and no build has");
+    (void)snprintf(path, sizeof path, "/templates/%s/builds/%s/cancel", template_id, build_id);
+    return client_api(b, "POST", path, NULL, NULL);
+}
+
+/* Who gave up is not going to hear how it ends. */
+static int cancel(struct build *u)
+{
+    struct belljar *b = u->b;
+    int stop = b->stop;
+    b->stop = -1;
+    int rc = belljar_build_cancel(b, u->template_id, u->build_id);
+    b->stop = stop;
+    b->status = 0;
+    if (rc == 0)
+        return client_fail(b, ECANCELED, "the build was cancelled");
+    if (rc == -EBUSY)
+        return client_fail(b, ECANCELED, "the build had ended before it was cancelled");
+    CLEANUP(freep) char *why = strdup(b->error);
+    return client_fail(b, ECANCELED, "the build goes on, it cannot be cancelled: %s",
+                       why ? why : "memory is out");
 }
 
 /* -- the whole -- */
@@ -311,7 +346,9 @@ static int run(struct build *u, const char *dockerfile)
             rc = upload(u, i);
     if (!rc)
         rc = start(u);
-    return rc ? rc : follow(u);
+    if (!rc)
+        rc = follow(u);
+    return rc && u->is_asked && client_stopped(u->b) == -ECANCELED ? cancel(u) : rc;
 }
 
 char *belljar_build(struct belljar *b, const char *dockerfile,

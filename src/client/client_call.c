@@ -252,14 +252,18 @@ int client_poll_fd(int fd)
 
 int client_wait(struct client_call *c, int fd, int wait_ms)
 {
-    struct curl_waitfd extra = { .fd = fd, .events = CURL_WAIT_POLLIN };
+    struct curl_waitfd extra[2];
+    unsigned int extras = 0;
     int64_t left = wait_ms < 0 ? 60000 : wait_ms, start = clock_mono_ms();
     if (c->quiet_ms && c->quiet_ms - c->silent_ms < left)
         left = c->quiet_ms - c->silent_ms;
+    if (fd >= 0)
+        extra[extras++] = (struct curl_waitfd){ .fd = fd, .events = CURL_WAIT_POLLIN };
+    if (c->b->stop >= 0)
+        extra[extras++] = (struct curl_waitfd){ .fd = c->b->stop, .events = CURL_WAIT_POLLIN };
     errno = 0;
     /* curl takes an interrupted poll for one that timed out, but errno tells */
-    if (curl_multi_poll(c->b->multi, &extra, fd >= 0 ? 1 : 0, left > 0 ? (int)left : 0, NULL) !=
-        CURLM_OK)
+    if (curl_multi_poll(c->b->multi, extra, extras, left > 0 ? (int)left : 0, NULL) != CURLM_OK)
         return client_no_memory(c->b);
     bool is_interrupted = errno == EINTR;
     int64_t took = clock_mono_ms() - start;
@@ -267,7 +271,10 @@ int client_wait(struct client_call *c, int fd, int wait_ms)
         c->silent_ms += took;
     if (is_interrupted)
         return client_fail(c->b, EINTR, "interrupted by a signal");
-    int rc = client_poll_fd(fd);
+    int rc = client_stopped(c->b);
+    if (rc < 0)
+        return rc;
+    rc = client_poll_fd(fd);
     if (rc < 0)
         return client_fail(c->b, -rc, "descriptor %d is not open", fd);
     return rc ? rc : wait_ms >= 0 && took >= wait_ms ? CLIENT_TIMED_OUT : 0;

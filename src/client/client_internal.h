@@ -21,6 +21,7 @@ struct belljar {
     char *api_key, *api_url, *sandbox_url, *domain;
     const char *ca_file; /* SSL_CERT_FILE, or NULL */
     int timeout_ms;
+    int stop; /* waits end when it has something to read; -1: there is none */
     int status;
     int err; /* of the last failure, positive */
     char error[1024];
@@ -84,7 +85,8 @@ int client_poll_fd(int fd);
 /* Does what can be done without waiting. */
 int client_drive(struct belljar *b);
 /* Waits until something happens to any call: 0; CLIENT_READABLE: `fd` (-1: none) has something;
- * CLIENT_TIMED_OUT after wait_ms (-1: as long as it takes); -EINTR: a signal came. */
+ * CLIENT_TIMED_OUT after wait_ms (-1: as long as it takes); -EINTR: a signal came; -ECANCELED: the
+ * caller gives up. */
 int client_wait(struct client_call *c, int fd, int wait_ms);
 /* Bytes were taken from c->in: more may come. */
 void client_call_resume(struct client_call *c);
@@ -92,6 +94,20 @@ void client_call_resume(struct client_call *c);
 int client_call_broken(struct client_call *c);
 /* Of an answer that is an error: likewise, from what its body says. */
 int client_call_refused(struct client_call *c);
+
+/* -- giving up (client_stop.c) -- */
+
+/* 0, -ECANCELED when the caller gives up, or another negative errno; with the sentence. */
+int client_stopped(struct belljar *b);
+int client_given_up(struct belljar *b); /* the sentence; -ECANCELED */
+/* Waits for so long: 0, or as client_stopped. Signals are slept over. */
+int client_pause(struct belljar *b, int ms);
+/* What is still to be done for who gave up is heard, and is short. */
+struct client_grace {
+    int stop, timeout_ms;
+};
+struct client_grace client_grace_begin(struct belljar *b);
+void client_grace_end(struct belljar *b, struct client_grace g);
 
 /* -- requests (client_request.c) -- */
 

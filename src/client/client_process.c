@@ -39,7 +39,7 @@ static json_t *start_body(const char *command, const struct belljar_run_options 
 static int wait_start(struct belljar_process *p)
 {
     json_t *message = NULL;
-    struct client_event e;
+    struct client_event e = { .kind = CLIENT_EVENT_NONE };
     struct belljar *b = p->s->b;
     int64_t until = client_until(b->timeout_ms);
     int rc;
@@ -62,8 +62,20 @@ static int wait_start(struct belljar_process *p)
     return rc;
 }
 
+int client_process_give_up(struct belljar_process *p)
+{
+    struct belljar *b = p->s->b;
+    struct client_grace g = client_grace_begin(b);
+    if (!p->is_attached && (p->pid || wait_start(p) == 0))
+        (void)belljar_process_signal(p, SIGKILL);
+    client_grace_end(b, g);
+    b->status = 0;
+    return client_given_up(b);
+}
+
 static struct belljar_process *open_process(struct belljar_sandbox *s, const char *method,
-                                            const struct belljar_run_options *o, json_t *body)
+                                            const struct belljar_run_options *o, json_t *body,
+                                            bool is_attached)
 {
     struct belljar_process *p = calloc(1, sizeof *p);
     s->b->status = 0;
@@ -75,10 +87,11 @@ static struct belljar_process *open_process(struct belljar_sandbox *s, const cha
     p->s = client_sandbox_ref(s);
     p->timeout_ms = o->timeout_ms ? o->timeout_ms : CLIENT_RUN_MS;
     p->is_terminal = o->cols > 0 && o->rows > 0;
+    p->is_attached = is_attached;
     arena_init(&p->mem, LIMIT_CLIENT_MESSAGE_SIZE);
     int rc = client_stream_open(&p->stream, s, method, o->user, body, p->timeout_ms);
-    if (rc == 0)
-        rc = wait_start(p);
+    if (rc == 0 && (rc = wait_start(p)) == -ECANCELED)
+        (void)client_process_give_up(p);
     if (rc == 0)
         return p;
     belljar_process_free(p);
@@ -96,7 +109,7 @@ struct belljar_process *belljar_start(struct belljar_sandbox *s, const char *com
         (void)client_fail(s->b, EINVAL, "without a command, cols and rows of its terminal are due");
         return NULL;
     }
-    return open_process(s, "process.Process/Start", o, start_body(command, o));
+    return open_process(s, "process.Process/Start", o, start_body(command, o), false);
 }
 
 static json_t *selector(int pid) { return json_pack("{s:i}", "pid", pid); }
@@ -104,11 +117,8 @@ static json_t *selector(int pid) { return json_pack("{s:i}", "pid", pid); }
 struct belljar_process *belljar_attach(struct belljar_sandbox *s, int pid)
 {
     static const struct belljar_run_options forever = { .timeout_ms = -1 };
-    struct belljar_process *p = open_process(s, "process.Process/Connect", &forever,
-                                             json_pack("{s:o}", "process", selector(pid)));
-    if (p)
-        p->is_attached = true;
-    return p;
+    return open_process(s, "process.Process/Connect", &forever,
+                        json_pack("{s:o}", "process", selector(pid)), true);
 }
 
 void belljar_process_free(struct belljar_process *p)

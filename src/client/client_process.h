@@ -16,3 +16,7 @@ struct belljar_process {
     char *error;
     bool is_terminal, is_attached, has_exited, was_readable;
 };
+
+/* The caller gave up: what was started here is killed, as far as that is soon done. The sentence;
+ * -ECANCELED. */
+int client_process_give_up(struct belljar_process *p);

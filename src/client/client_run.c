@@ -41,6 +41,8 @@ static int listen_to(struct belljar_process *p, struct output *to, struct bellja
         int rc = belljar_process_next(p, -1, time_left(p, start), &e);
         if (rc == -EINTR)
             continue;
+        if (rc == -ECANCELED)
+            return client_process_give_up(p);
         if (rc < 0)
             return rc;
         if (e.kind == BELLJAR_NOTHING) {

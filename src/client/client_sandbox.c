@@ -59,6 +59,7 @@ static int configure(struct belljar *b, const struct belljar_config *config)
     if (b->ca_file && !b->ca_file[0])
         b->ca_file = NULL;
     b->timeout_ms = config->timeout_ms > 0 ? config->timeout_ms : 60000;
+    b->stop = -1;
     const char *why = judge(b);
     if (why) {
         (void)snprintf(open_error, sizeof open_error, "%s", why);

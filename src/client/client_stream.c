@@ -63,8 +63,10 @@ static int end(struct client_stream *t, struct str payload)
     int64_t until = clock_mono_ms() + 1000;
     int err = client_answer_end(payload, why, sizeof why);
     t->is_ended = true;
-    while (!c->is_done && client_drive(c->b) == 0 && !c->is_done && clock_mono_ms() < until)
-        (void)client_wait(c, -1, 100);
+    int rc = 0;
+    while (!c->is_done && client_drive(c->b) == 0 && !c->is_done && clock_mono_ms() < until &&
+           rc != -ECANCELED)
+        rc = client_wait(c, -1, 100);
     c->b->status = 200;
     if (err < 0)
         return client_fail(c->b, EPROTO, "the end of the stream is not what it should be");

@@ -102,12 +102,13 @@ static int put_head(struct belljar_tunnel *t)
 
 static int wait_socket(struct belljar_tunnel *t, int64_t until)
 {
-    struct pollfd p = { .fd = t->fd, .events = belljar_tunnel_events(t) };
+    struct pollfd p[] = { { .fd = t->fd, .events = belljar_tunnel_events(t) },
+                          { .fd = t->s->b->stop, .events = POLLIN } };
     int64_t left = until - clock_mono_ms();
-    if (left <= 0 || poll(&p, 1, (int)left) == 0)
+    if (left <= 0 || poll(p, 2, (int)left) == 0)
         return client_fail(t->s->b, ETIMEDOUT, "no answer about port %d within %d ms", t->port,
                            t->s->b->timeout_ms);
-    return 0;
+    return client_stopped(t->s->b);
 }
 
 /* An answer that is an error: its body, as far as it comes, has the sentence. */

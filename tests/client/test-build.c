@@ -247,6 +247,45 @@ static void test_failures(void)
     CHECK(belljar_status(b) == 404);
 }
 
+/* The build of which the log said "Building template T/B". */
+static bool find_ids(char template[64], char build[64])
+{
+    const char *at = strstr(logged, "Building template ");
+    return at && sscanf(at, "Building template %63[a-z0-9]/%63[a-z0-9-]", template, build) == 2;
+}
+
+static int stop[2];
+static void stop_at_sleep(void *data, const char *level, const char *line)
+{
+    on_log(data, level, line);
+    if (strstr(line, "RUN sleep"))
+        (void)!write(stop[1], "", 1);
+}
+
+static void test_cancel(void)
+{
+    char name[64], template[64], id[64], byte;
+    (void)snprintf(name, sizeof name, "%s", named("cancel"));
+    CHECK(pipe(stop) == 0);
+    logged[0] = '\0';
+    belljar_set_stop(b, stop[0]);
+    CHECK(!belljar_build(b, "FROM base\nRUN sleep 600\n",
+                         &(struct belljar_build_options){
+                             .name = name, .cpus = 1, .memory_mb = 256, .on_log = stop_at_sleep }));
+    belljar_set_stop(b, -1);
+    CHECK(belljar_errno(b) == ECANCELED && belljar_status(b) == 0);
+    CHECK_TEXT(belljar_error(b), "the build was cancelled");
+    CHECK(read(stop[0], &byte, 1) == 1 && close(stop[0]) == 0 && close(stop[1]) == 0);
+    CHECK(find_ids(template, id) && belljar_build_cancel(b, template, id) == -EBUSY);
+    CHECK(belljar_status(b) == 409);
+    CHECK(belljar_build_cancel(b, template, "00000000-0000-4000-8000-000000000000") == -ENOENT);
+    CHECK(belljar_build_cancel(b, template, "../x") == -EINVAL && belljar_status(b) == 0);
+    char *made = BUILD(name, "FROM base\nRUN true\n", .file = NULL);
+    CHECK_TEXT(made, template);
+    free(made);
+    drop(name);
+}
+
 /* A package from an index: what most people build a template for. The wheel is made by the first
  * step, and its index served by the second, for sandboxes reach no server of the host. */
 static const char pip[] =
@@ -333,6 +372,7 @@ int main(void)
         { "sources that are not there, or lead out of the directory", test_sources },
         { "mistakes are told with their line", test_mistakes },
         { "a step that fails is told with its line and its log", test_failures },
+        { "a build that is given up is cancelled, and can be made again", test_cancel },
         { "pip install from an index, and the package imports", test_pip },
         { "a deep tree", test_deep },
         { "a large file takes no memory", test_large },
