@@ -45,7 +45,7 @@ const made = new Set()
 const create = async (...args) => { const id = await line(['sandbox', 'create', ...args]); made.add(id); return id }
 const exists = async (id) => (await belljar(['sandbox', 'info', id])).code === 0
 const until = async (what, check) => {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 1000; i++) {
     if (await check()) return
     await new Promise((r) => setTimeout(r, 50))
   }

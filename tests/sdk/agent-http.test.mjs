@@ -6,6 +6,7 @@ import http from 'node:http'
 import zlib from 'node:zlib'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Sandbox } from 'e2b'
+import { until } from '../lib/until.mjs'
 
 const base = process.env.E2B_SANDBOX_URL
 let s, headers, info
@@ -76,7 +77,8 @@ test('a deadline ends the stream and the command', async () => {
 
 test('keepalives come at the asked interval', async () => {
   const r = await start('/bin/sleep', ['2.5'], {}, { 'Keepalive-Ping-Interval': '1' })
-  assert.equal(r.frames.filter((f) => f.event?.keepalive).length, 2)
+  const n = r.frames.filter((f) => f.event?.keepalive).length
+  assert.ok(n === 2 || n === 3, `${n} of them`) // the command's start and end take time, too
 })
 
 test('unary errors are HTTP errors with a code', async () => {
@@ -109,7 +111,7 @@ test('messages may be gzip, and binary', async () => {
 
 test('a stream of input', async () => {
   const cat = open('/process.Process/Start', envelope({ process: { cmd: '/bin/cat' }, tag: 'the-cat' }))
-  await sleep(300)
+  await until(async () => (await (await unary('/process.Process/List', {})).text()).includes('the-cat'), 5000, 'it runs')
   const process = { tag: 'the-cat' }
   const data = (text) => envelope({ data: { input: { stdin: Buffer.from(text).toString('base64') } } })
   const r = await open('/process.Process/StreamInput', Buffer.concat([envelope({ start: { process } }), data('a'.repeat(200_000)), data('b')]))
@@ -131,8 +133,7 @@ test('a flooding command waits for a slow reader, and others do not', async () =
   assert.match(meantime.stderr, /No such file/)
   assert.ok(Number(meantime.stdout) < 20_000, `the agent uses ${meantime.stdout} kB`)
   req.destroy() // nobody listens: the output is dropped and the command ends
-  for (let i = 0; i < 100 && !(await s.files.exists('/tmp/flooded')); i++) await sleep(50)
-  assert.equal(await s.files.exists('/tmp/flooded'), true)
+  await until(() => s.files.exists('/tmp/flooded'), 10_000, 'the command ends')
 })
 
 test('watchers that are asked', async () => {

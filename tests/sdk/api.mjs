@@ -7,7 +7,7 @@ export const run = crypto.randomBytes(4).toString('hex')
 const made = new Set()
 export const keep = (s) => { made.add(s.sandboxId ?? s.sandboxID); return s }
 export const create = async (template = 'base', opts = {}) =>
-  keep(await Sandbox.create(template, { timeoutMs: 60_000, ...opts, metadata: { run, ...opts.metadata } }))
+  keep(await Sandbox.create(template, { timeoutMs: 300_000, ...opts, metadata: { run, ...opts.metadata } }))
 test.after(async () => { await Promise.allSettled([...made].map((id) => Sandbox.kill(id))) })
 
 export async function http(method, path, body, headers = {}, signal) {

@@ -29,15 +29,13 @@ test('logs, results, counts, state', async () => {
 
 test('callbacks hear everything while it runs', async () => {
   const heard = { stdout: [], stderr: [], results: [], errors: [] }
-  const began = Date.now()
-  let first
-  await run('import time, sys\nprint("a", flush=True)\ntime.sleep(1.5)\nprint("b", file=sys.stderr)\ndisplay(1)\n2\n', {
-    onStdout: (m) => { first ??= Date.now(); heard.stdout.push(m.line) },
+  // it goes on when its first line was heard
+  await run('import time, sys, os\nprint("a", flush=True)\nwhile not os.path.exists("/tmp/heard"): time.sleep(0.05)\nprint("b", file=sys.stderr)\ndisplay(1)\n2\n', {
+    onStdout: async (m) => { heard.stdout.push(m.line); await s.files.write('/tmp/heard', '') },
     onStderr: (m) => heard.stderr.push(m.line),
     onResult: (r) => heard.results.push([r.text, r.isMainResult]),
     onError: (e) => heard.errors.push(e.name),
   })
-  assert.ok(Date.now() - first > 1000, `the first line came when all was over (${first - began} ms)`)
   assert.deepEqual(heard, { stdout: ['a\n'], stderr: ['b\n'], results: [['1', false], ['2', true]], errors: [] })
   let error
   await run('raise ValueError("boo")', { onError: (e) => { error = e } })
@@ -118,9 +116,10 @@ test('a removed default context comes again', async () => {
 
 test('contexts run side by side, executions of one in turn', async () => {
   const c = await s.createCodeContext()
-  const began = Date.now()
-  await Promise.all([run('import time; time.sleep(2)', { context: c }), run('import time; time.sleep(2)')])
-  assert.ok(Date.now() - began < 3900, 'two contexts did not run at the same time')
+  // each waits until the other runs
+  const meet = (mine, other) => `import os, time\nopen('/tmp/${mine}', 'w').close()\nwhile not os.path.exists('/tmp/${other}'): time.sleep(0.01)\n'met'`
+  const met = await Promise.all([run(meet('left', 'right'), { context: c }), run(meet('right', 'left'))])
+  assert.deepEqual(met.map((x) => x.text), ["'met'", "'met'"])
   const order = []
   await Promise.all([1, 2, 3].map((n) => run(`import time; time.sleep(0.2); ${n}`, { context: c }).then((x) => order.push(x.text))))
   assert.deepEqual(order.sort(), ['1', '2', '3'])
@@ -218,7 +217,7 @@ test('a client that leaves interrupts its cell', async () => {
   await assert.rejects(run('import time\nfor i in range(600): time.sleep(0.1)', { timeoutMs: 1500 }), { name: 'TimeoutError' })
   const began = Date.now()
   assert.equal((await run('1 + 1')).text, '2')
-  assert.ok(Date.now() - began < 10_000)
+  assert.ok(Date.now() - began < 50_000) // it would have gone on for a minute
   for (const [language, endless, next] of [['javascript', 'while (true) {}', '2'], ['javascript', 'await new Promise(() => {})', '2'], ['bash', 'sleep 600', undefined], ['r', 'Sys.sleep(600)', undefined], ['java', 'Thread.sleep(600000);', '2']]) {
     await run(language === 'bash' ? 'true' : '1 + 1', { language })
     await assert.rejects(run(endless, { language, timeoutMs: 1500 }), { name: 'TimeoutError' }, language)

@@ -38,6 +38,11 @@ test('pip install is importable in the next cell, whoever ran it', async () => {
   }
 })
 
+test('deno runs a program', async () => {
+  const r = await s.commands.run(`echo 'const n: number = 41; console.log(n + 1, Deno.build.os)' > /tmp/d.ts && deno run /tmp/d.ts`)
+  assert.equal(r.stdout, '42 linux\n')
+})
+
 test('npm install is importable in the next cell, whoever ran it', async () => {
   for (const [name, command] of [['bycommand', (c) => s.commands.run(c)], ['bycell', (c) => run(c, { language: 'bash' })]]) {
     await s.commands.run(local(name))

@@ -12,6 +12,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 #include "sandbox/template.h"
+#include "sandbox/turns.h"
 #include "sandbox/warm.h"
 
 static void references_are_read(void **state)
@@ -331,6 +332,71 @@ static void lists_are_in_order_whatever_happens(void **state)
     json_decref(empty);
 }
 
+struct taker {
+    struct turn turn;
+    struct loop *loop;
+    int *next, at; /* when it was given: the how many-th */
+};
+
+static void on_given(struct turn *t)
+{
+    struct taker *k = t->data;
+    assert_true(t->is_held);
+    k->at = ++*k->next;
+    loop_stop(k->loop);
+}
+
+static void turns_are_given_in_order(void **state)
+{
+    (void)state;
+    struct loop *l = loop_new();
+    struct turns all;
+    struct taker k[6] = { 0 };
+    int given = 0;
+    turns_init(&all, l);
+    assert_true(all.processors > 0);
+    all.processors = 2;
+    assert_true(turns_are_free(&all));
+    for (int i = 0; i < 6; i++) {
+        k[i] = (struct taker){ .loop = l, .next = &given };
+        k[i].turn = (struct turn){ .fn = on_given, .data = &k[i] };
+        assert_int_equal(turn_take(&all, &k[i].turn), i < 2);
+        if (i == 3)
+            loop_timer_cancel(&all.tick); /* by leaving alone */
+    }
+    assert_false(turns_are_free(&all));
+    turn_leave(&k[3].turn); /* gives up */
+    assert_int_equal(given, 0);
+    for (int i = 0; i < 3; i++) {
+        turn_leave(&k[i == 2 ? 4 : i].turn);
+        assert_int_equal(given, i); /* not from within */
+        assert_int_equal(loop_run(l), 0);
+    }
+    assert_true(k[2].at == 1 && k[4].at == 2 && k[5].at == 3 && k[3].at == 0);
+    assert_int_equal(all.held, 2);
+    turn_leave(&k[2].turn);
+    turn_leave(&k[5].turn);
+    turn_leave(&k[5].turn);
+    assert_int_equal(all.held, 0);
+    assert_true(turns_are_free(&all));
+    turns_deinit(&all);
+    loop_free(l);
+}
+
+static void idle_processors_give_more_turns(void **state)
+{
+    (void)state;
+    assert_int_equal(turns_extra(0, 40, 4, 0), 0);
+    assert_int_equal(turns_extra(4, 40, 4, 999), 0); /* less than half a processor */
+    assert_int_equal(turns_extra(5, 40, 4, 0), 1);
+    assert_int_equal(turns_extra(20, 40, 4, 0), 2);
+    assert_int_equal(turns_extra(40, 40, 4, 0), 4);
+    assert_int_equal(turns_extra(0, 40, 4, 1000), 1); /* busy with what is no start */
+    assert_int_equal(turns_extra(0, 0, 4, 0), 0);     /* not known */
+    assert_int_equal(turns_extra(0, 0, 4, 1000), 1);
+    assert_int_equal(turns_extra(50, 40, 4, 0), 0);
+}
+
 static void demand_makes_stock_and_fades(void **state)
 {
     (void)state;
@@ -494,6 +560,8 @@ int main(void)
         cmocka_unit_test(layers_go_with_their_last_holder),
         cmocka_unit_test(lists_are_in_order_whatever_happens),
         cmocka_unit_test(demand_makes_stock_and_fades),
+        cmocka_unit_test(turns_are_given_in_order),
+        cmocka_unit_test(idle_processors_give_more_turns),
         cmocka_unit_test(ids_lose_what_old_clients_append),
         cmocka_unit_test(tokens_follow_from_seed_and_id),
         cmocka_unit_test(specs_are_read_back),
