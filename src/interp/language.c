@@ -4,8 +4,8 @@
 
 #define LIB "/usr/local/lib/belljar/"
 
-static const char *const python[] = { "python3", "-Xfrozen_modules=off", "-m", "ipykernel_launcher",
-                                      "-f",      "{connection}",         NULL };
+static const char *const python[] = { "python3", LIB "python/belljar_kernel.py", "-f",
+                                      "{connection}", NULL };
 static const char *const r[] = {
     "R", "--slave", "-e",
     /* as its main(); but the publishing socket blocks when its reader

@@ -69,7 +69,7 @@ int bench_create(struct fleet *f, struct op *op, struct bench *b, const struct s
     list_push(&f->benches, &b->node);
     struct buf *out = engine_link_begin(f->engine, ENGINE_CREATE);
     msg_str(out, EK_ID, str_of(b->id));
-    fleet_put_create(f, spec, b->id, NULL, false, out);
+    fleet_put_create(f, spec, b->id, NULL, false, 0, out);
     b->call.fn = on_created;
     b->call.data = b;
     engine_link_ask(f->engine, &b->call, LIMIT_SANDBOX_BOOT_MS + LATE_MS);

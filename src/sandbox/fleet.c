@@ -89,6 +89,7 @@ static void sandbox_free(struct sandbox *s)
     LIST_EACH_SAFE(it, &s->waits) /* only when the fleet ends */
         sandbox_wait_cancel(LIST_OF(it, struct sandbox_wait, node));
     engine_call_cancel(&s->call);
+    turn_leave(&s->turn);
     engine_call_cancel(&s->stats);
     route_change_cancel(&s->change);
     loop_timer_cancel(&s->clock);
@@ -376,6 +377,7 @@ int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out)
     map_init(&f->warm);
     listing_init(&f->listing);
     layers_init(&f->layers, on_layer_free, f);
+    turns_init(&f->turns, spec->loop);
     buf_init(&f->scratch, 0);
     f->finish = (struct loop_task){ .fn = on_finish, .data = f };
     f->tidy = (struct loop_timer){ .fn = on_tidy, .data = f };
@@ -405,6 +407,7 @@ void fleet_free(struct fleet *f)
     MAP_EACH(i, &f->by_id)
         sandbox_free(f->by_id.slots[i].value);
     map_deinit(&f->by_id);
+    turns_deinit(&f->turns);
     layers_deinit(&f->layers);
     route_link_free(f->routes);
     buf_deinit(&f->scratch);

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "sandbox/fleet.h"
 #include "sandbox/layers.h"
+#include "sandbox/turns.h"
 
 struct fleet {
     struct fleet_spec spec;
@@ -18,6 +19,7 @@ struct fleet {
     struct list benches;  /* struct bench */
     struct map warm;      /* struct warm_kind, fleet_warm.c */
     uint64_t warm_bytes;
+    struct turns turns; /* of what has a start command */
     struct loop_timer warm_tick;
     struct loop_task warm_task;
     struct list parked;      /* sandboxes that wait for the engine before they begin */
@@ -66,17 +68,19 @@ bool fleet_must_wait(struct fleet *f, struct sandbox *s, int64_t deadline_ms,
 
 int fleet_warm_start(struct fleet *f);
 void fleet_warm_stop(struct fleet *f);
-/* A sandbox of `spec` is about to be created. True: the one called `id` can be claimed for it, and
- * is the caller's. */
-bool fleet_warm_take(struct fleet *f, const struct sandbox_spec *spec, char id[IDENTITY_ID_SIZE]);
+/* A sandbox of `spec` is about to be created, or (`again`) waited to be. True: the one called `id`
+ * can be claimed for it, and is the caller's. */
+bool fleet_warm_take(struct fleet *f, const struct sandbox_spec *spec, bool again,
+                     char id[IDENTITY_ID_SIZE]);
 void fleet_warm_exited(struct fleet *f, struct str id);
 void fleet_warm_forget(struct fleet *f); /* the engine went away: all of them are destroyed then */
 void fleet_warm_flush(struct fleet *f, const char *template_id); /* it is deleted */
 void fleet_warm_balance(struct fleet *f);
 
-/* Fields of a create for `spec` but for the id: into `b`. */
+/* Fields of a create for `spec` but for the id: into `b`. `waited_ms` is off the time that it has
+ * to become ready. */
 void fleet_put_create(struct fleet *f, const struct sandbox_spec *spec, const char *id,
-                      const char *token, bool warm, struct buf *b);
+                      const char *token, bool warm, int64_t waited_ms, struct buf *b);
 
 /* -- bench.c -- */
 

@@ -15,6 +15,7 @@ enum {
     RETRY_MS = 500,
     BUSY_MS = 100,
     HOLD_MS = 1000,
+    READY_LEAST_MS = 1000,
 };
 
 static void on_clock(struct loop_timer *t);
@@ -56,8 +57,14 @@ static const char *token_of(const struct sandbox *s)
     return s->spec.secure ? s->envd_token : NULL;
 }
 
+static uint64_t ready_ms(int64_t waited_ms)
+{
+    int64_t left = LIMIT_SANDBOX_READY_MS - waited_ms;
+    return left > READY_LEAST_MS ? (uint64_t)left : READY_LEAST_MS;
+}
+
 void fleet_put_create(struct fleet *f, const struct sandbox_spec *p, const char *id,
-                      const char *token, bool warm, struct buf *b)
+                      const char *token, bool warm, int64_t waited_ms, struct buf *b)
 {
     msg_str(b, EK_TEMPLATE, str_of(p->template.rootfs));
     if (p->template.layers)
@@ -71,7 +78,7 @@ void fleet_put_create(struct fleet *f, const struct sandbox_spec *p, const char 
     (void)sandbox_spec_boot(&f->scratch, p, id, token, warm, clock_wall_us());
     msg_str(b, EK_BOOT, buf_str(&f->scratch));
     if (sandbox_spec_has_start(p))
-        msg_u64(b, EK_BOOT_MS, LIMIT_SANDBOX_READY_MS);
+        msg_u64(b, EK_BOOT_MS, ready_ms(waited_ms));
 }
 
 static void ask(struct sandbox *s, enum engine_verb verb, int64_t timeout_ms)
@@ -84,20 +91,21 @@ static void ask(struct sandbox *s, enum engine_verb verb, int64_t timeout_ms)
 
 static void ask_engine(struct sandbox *s, enum engine_verb verb, int64_t timeout_ms)
 {
+    turn_leave(&s->turn); /* a create that still waits for it is not asked for any more */
     msg_str(engine_link_begin(s->fleet->engine, verb), EK_ID, str_of(s->id));
     ask(s, verb, timeout_ms);
 }
 
-static void ask_create(struct sandbox *s, bool is_kept)
+static void create_now(struct sandbox *s, int64_t waited_ms)
 {
     struct buf *b = engine_link_begin(s->fleet->engine, ENGINE_CREATE);
     msg_str(b, EK_ID, str_of(s->id));
-    if (is_kept)
+    if (s->state == LIFE_BOOTING)
         msg_u64(b, EK_KEPT, 1);
-    fleet_put_create(s->fleet, &s->spec, s->id, token_of(s), false, b);
+    fleet_put_create(s->fleet, &s->spec, s->id, token_of(s), false, waited_ms, b);
     ask(s, ENGINE_CREATE,
-        LATE_MS +
-            (sandbox_spec_has_start(&s->spec) ? LIMIT_SANDBOX_READY_MS : LIMIT_SANDBOX_BOOT_MS));
+        LATE_MS + (sandbox_spec_has_start(&s->spec) ? (int64_t)ready_ms(waited_ms)
+                                                    : LIMIT_SANDBOX_BOOT_MS));
 }
 
 /* Gives the sandbox that was started ahead, s->warm_id, the identity of `s`. */
@@ -112,6 +120,26 @@ static void ask_claim(struct sandbox *s)
     (void)sandbox_spec_boot(&f->scratch, &s->spec, s->id, token_of(s), false, clock_wall_us());
     msg_str(b, EK_BOOT, buf_str(&f->scratch));
     ask(s, ENGINE_CLAIM, LIMIT_SANDBOX_BOOT_MS + LATE_MS);
+}
+
+static void on_turn(struct turn *t)
+{
+    struct sandbox *s = t->data;
+    int64_t waited_ms = loop_now_ms(s->fleet->spec.loop) - t->since_ms;
+    if (s->state == LIFE_STARTING && fleet_warm_take(s->fleet, &s->spec, true, s->warm_id))
+        ask_claim(s);
+    else
+        create_now(s, waited_ms);
+}
+
+/* A first one, or one from its kept disk. */
+static void ask_create(struct sandbox *s)
+{
+    turn_leave(&s->turn); /* of what is asked for again */
+    s->turn.fn = on_turn;
+    s->turn.data = s;
+    if (!sandbox_spec_has_start(&s->spec) || turn_take(&s->fleet->turns, &s->turn))
+        create_now(s, 0);
 }
 
 void fleet_put_route(const struct sandbox *s, struct buf *b)
@@ -182,13 +210,13 @@ static void act(struct sandbox *s, enum life_action action, const struct fault *
         forget(s);
         break;
     case ACT_CREATE:
-        if (fleet_warm_take(s->fleet, &s->spec, s->warm_id))
+        if (fleet_warm_take(s->fleet, &s->spec, false, s->warm_id))
             ask_claim(s);
         else
-            ask_create(s, false);
+            ask_create(s);
         break;
     case ACT_BOOT:
-        ask_create(s, true);
+        ask_create(s);
         break;
     case ACT_DESTROY:
         ask_engine(s, ENGINE_DESTROY, DESTROY_MS);
@@ -340,13 +368,14 @@ static bool claim_is_replaced(struct sandbox *s, const struct engine_answer *a)
     engine_link_destroy(s->fleet->engine, str_of(s->warm_id));
     if (a->status == -ETIMEDOUT || s->state != LIFE_STARTING)
         return false;
-    ask_create(s, false);
+    ask_create(s);
     return true;
 }
 
 static void on_engine(struct engine_call *c, const struct engine_answer *a)
 {
     struct sandbox *s = c->data;
+    turn_leave(&s->turn);
     if (claim_is_replaced(s, a))
         return;
     struct heard heard = heard_of(s);

@@ -12,7 +12,7 @@
 #include "sandbox/fleet_internal.h"
 #include "sandbox/warm.h"
 
-enum { TICK_MS = 1000, AT_ONCE = 2 /* being started: creates need the processors, too */ };
+enum { TICK_MS = 1000 };
 
 /* Everything that was decided before a claim: who differs in it is of another kind. */
 struct warm_kind {
@@ -28,6 +28,7 @@ struct warm_one {
     struct list node; /* kind->ones, oldest first */
     struct warm_kind *kind;
     struct engine_call call;
+    struct turn turn; /* while it is being started */
     char id[IDENTITY_ID_SIZE];
     int64_t asked_ms;
     bool is_ready;
@@ -103,6 +104,7 @@ static struct warm_kind *kind_get(struct fleet *f, const struct sandbox_spec *sp
 static void one_free(struct warm_one *o)
 {
     engine_call_cancel(&o->call);
+    turn_leave(&o->turn);
     list_remove(&o->node);
     o->kind->counts.ready -= o->is_ready;
     o->kind->counts.starting -= !o->is_ready;
@@ -121,6 +123,7 @@ static void on_made(struct engine_call *call, const struct engine_answer *a)
     struct warm_one *o = call->data;
     struct warm_kind *k = o->kind;
     int64_t now = now_of(k->fleet);
+    turn_leave(&o->turn);
     if (a->status == 0) {
         o->is_ready = true;
         k->counts.starting--;
@@ -152,12 +155,13 @@ static void start_one(struct warm_kind *k)
     o->call.data = o;
     list_init(&o->node);
     list_push(&k->ones, &o->node);
+    (void)turn_take(&f->turns, &o->turn); /* they are free */
     k->counts.starting++;
     f->warm_bytes += k->spec.memory_bytes;
     struct buf *b = engine_link_begin(f->engine, ENGINE_CREATE);
     msg_str(b, EK_ID, str_of(o->id));
     msg_u64(b, EK_WARM, 1);
-    fleet_put_create(f, &k->spec, o->id, NULL, true, b);
+    fleet_put_create(f, &k->spec, o->id, NULL, true, 0, b);
     engine_link_ask(f->engine, &o->call, LIMIT_SANDBOX_READY_MS + 2000);
 }
 
@@ -180,7 +184,8 @@ static void balance(struct warm_kind *k)
     struct warm_one *spare = oldest(k, true);
     if (k->counts.ready > wanted && spare)
         give_back(spare);
-    while (k->counts.ready + k->counts.starting < wanted && k->counts.starting < AT_ONCE &&
+    /* creates that wait for the processors come first */
+    while (k->counts.ready + k->counts.starting < wanted && turns_are_free(&f->turns) &&
            f->warm_bytes + k->spec.memory_bytes <= f->spec.warm_bytes &&
            warm_may_try(&k->demand, now)) {
         uint32_t before = k->counts.starting;
@@ -200,7 +205,8 @@ void fleet_warm_balance(struct fleet *f)
 
 /* -- used by the fleet -- */
 
-bool fleet_warm_take(struct fleet *f, const struct sandbox_spec *spec, char id[IDENTITY_ID_SIZE])
+bool fleet_warm_take(struct fleet *f, const struct sandbox_spec *spec, bool again,
+                     char id[IDENTITY_ID_SIZE])
 {
     if (spec->is_one_off || !sandbox_spec_config(spec, "startCmd") || !f->spec.warm_bytes)
         return false;
@@ -208,12 +214,13 @@ bool fleet_warm_take(struct fleet *f, const struct sandbox_spec *spec, char id[I
     struct warm_one *o = k ? oldest(k, true) : NULL;
     if (!k)
         return false;
-    warm_asked(&k->demand, now_of(f));
+    if (!again)
+        warm_asked(&k->demand, now_of(f));
     if (o) {
         memcpy(id, o->id, sizeof o->id);
         k->counts.claimed++;
         one_free(o);
-    } else {
+    } else if (!again) {
         k->counts.missed++;
     }
     loop_task_post(f->spec.loop, &f->warm_task); /* not before the claim is on its way */

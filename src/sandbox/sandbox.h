@@ -10,6 +10,7 @@
 #include "sandbox/metrics.h"
 #include "sandbox/route_link.h"
 #include "sandbox/spec.h"
+#include "sandbox/turns.h"
 
 struct fleet;
 struct sandbox;
@@ -49,6 +50,7 @@ struct sandbox {
     struct loop_timer clock;
     struct engine_call call;
     enum engine_verb asked;         /* by `call` */
+    struct turn turn;               /* of a create with a start command: before and during `call` */
     char warm_id[IDENTITY_ID_SIZE]; /* while asked is ENGINE_CLAIM: which one */
     struct route_change change;
     struct engine_call stats;
