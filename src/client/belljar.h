@@ -24,10 +24,10 @@
  * EHOSTDOWN: the sandbox does not run (any more). ECONNREFUSED: nothing listens there. One struct
  * belljar and all that came from it belong to one thread at a time; different ones are independent.
  *
- * Text that is taken is UTF-8 with a NUL (else EILSEQ); the caller keeps it. Options are structs
- * whose zero is the default: pass NULL, or a compound literal that names what differs. What is
- * given is owned by the one thing that frees it, said beside each. Every *_free takes NULL, and a
- * result whose call failed. */
+ * Text that is taken is UTF-8 with a NUL (else EILSEQ); the caller keeps it. NULL is EINVAL where
+ * it is not said what it stands for. Options are structs whose zero is the default: pass NULL, or a
+ * compound literal that names what differs. What is given is owned by the one thing that frees it,
+ * said beside each. Every *_free takes NULL, and a result whose call failed. */
 #pragma once
 
 #include <stdbool.h>

@@ -379,7 +379,7 @@ char *belljar_shown_bytes(const struct belljar_shown *shown, size_t *size)
     bool is_binary = false;
     struct arena a;
     for (size_t i = 0; i < 3; i++)
-        is_binary |= strcmp(shown->format, binary[i]) == 0;
+        is_binary |= shown->format && strcmp(shown->format, binary[i]) == 0;
     while (is_binary && text.n && text.p[text.n - 1] == '\n') /* some kernels end it so */
         text.n--;
     arena_init(&a, 0);

@@ -336,7 +336,9 @@ static int run(struct build *u, const char *dockerfile)
     u->b->status = 0;
     if (!u->o->name || !*u->o->name)
         return client_fail(u->b, EINVAL, "a template needs a name");
-    int rc = read_dockerfile(u, dockerfile);
+    int rc = client_need(u->b, dockerfile, "the text of the Dockerfile");
+    if (!rc)
+        rc = read_dockerfile(u, dockerfile);
     if (!rc)
         rc = gather(u);
     if (!rc)

@@ -24,6 +24,14 @@ int client_fail(struct belljar *b, int err, const char *fmt, ...)
 }
 int client_last(const struct belljar *b) { return -b->err; }
 
+int client_need(struct belljar *b, const void *given, const char *what)
+{
+    if (given)
+        return 0;
+    b->status = 0;
+    return client_fail(b, EINVAL, "%s is missing", what);
+}
+
 int client_no_memory(struct belljar *b) { return client_fail(b, ENOMEM, "memory is out"); }
 
 /* -- what curl calls -- */

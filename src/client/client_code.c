@@ -196,7 +196,9 @@ int belljar_run_code(struct belljar_sandbox *s, const char *code,
     buf_init(&c.out, 0);
     buf_init(&c.err, 0);
     buf_init(&body, 0);
-    int rc = start(&c, make_request(code, c.o), &body);
+    int rc = client_need(s->b, code, "the code");
+    if (!rc)
+        rc = start(&c, make_request(code, c.o), &body);
     if (!rc)
         rc = listen_to(&c, c.o->timeout_ms ? c.o->timeout_ms : CODE_MS);
     client_call_deinit(&c.call);
@@ -265,11 +267,14 @@ char *belljar_context(struct belljar_sandbox *s, const char *language, const cha
 int belljar_context_remove(struct belljar_sandbox *s, const char *id)
 {
     struct buf path;
+    int rc = client_need(s->b, id && id[0] ? id : NULL, "the id of the context");
+    if (rc)
+        return rc;
     buf_init(&path, 0);
     (void)buf_append(&path, STR("/contexts/"));
     uri_encode(&path, str_of(id));
     const char *text = path.failed ? NULL : buf_cstr(&path);
-    int rc = text ? ask(s, "DELETE", text, NULL, NULL) : client_no_memory(s->b);
+    rc = text ? ask(s, "DELETE", text, NULL, NULL) : client_no_memory(s->b);
     buf_deinit(&path);
     return rc;
 }

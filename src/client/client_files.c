@@ -24,6 +24,10 @@ static int open_path(struct client_call *c, struct belljar_sandbox *s, const cha
                      const char *route, const char *path)
 {
     struct buf url;
+    *c = (struct client_call){ .b = s->b, .in_fd = -1, .out_fd = -1 };
+    int rc = client_need(s->b, path, "the path");
+    if (rc)
+        return rc;
     buf_init(&url, 0);
     (void)buf_printf(&url, "%s?path=", route);
     uri_encode(&url, str_of(path));
@@ -32,9 +36,7 @@ static int open_path(struct client_call *c, struct belljar_sandbox *s, const cha
         uri_encode(&url, str_of(s->user));
     }
     const char *text = url.failed ? NULL : buf_cstr(&url);
-    *c = (struct client_call){ .b = s->b, .in_fd = -1, .out_fd = -1 };
-    int rc =
-        text ? client_sandbox_call(c, s, method, CLIENT_PORT_ENVD, text) : client_no_memory(s->b);
+    rc = text ? client_sandbox_call(c, s, method, CLIENT_PORT_ENVD, text) : client_no_memory(s->b);
     buf_deinit(&url);
     return rc;
 }
@@ -88,8 +90,10 @@ static int send_file(struct belljar_sandbox *s, const char *method, const char *
 
 int belljar_write(struct belljar_sandbox *s, const char *path, const void *bytes, size_t size)
 {
-    return send_file(s, "POST", "/files", "application/octet-stream", path,
-                     str_make(size ? bytes : "", size), -1);
+    int rc = size ? client_need(s->b, bytes, "what is written") : 0;
+    return rc ? rc
+              : send_file(s, "POST", "/files", "application/octet-stream", path,
+                          str_make(size ? bytes : "", size), -1);
 }
 
 static int bad_fd(struct belljar_sandbox *s)
@@ -159,7 +163,9 @@ int belljar_stat(struct belljar_sandbox *s, const char *path, struct belljar_fil
 {
     json_t *answer = NULL;
     *out = (struct belljar_file){ 0 };
-    int rc = ask(s, "Stat", json_pack("{s:s}", "path", path), &answer);
+    int rc = client_need(s->b, path, "the path");
+    if (!rc)
+        rc = ask(s, "Stat", json_pack("{s:s}", "path", path), &answer);
     if (!rc)
         rc = take_file(s->b, json_object_get(answer, "entry"), out);
     json_decref(answer);
@@ -181,7 +187,9 @@ int belljar_list(struct belljar_sandbox *s, const char *path, int depth, struct 
     json_t *answer = NULL;
     *out = NULL;
     *count = 0;
-    int rc = ask(s, "ListDir", json_pack("{s:s, s:i}", "path", path, "depth", depth), &answer);
+    int rc = client_need(s->b, path, "the path");
+    if (!rc)
+        rc = ask(s, "ListDir", json_pack("{s:s, s:i}", "path", path, "depth", depth), &answer);
     json_t *entries = json_object_get(answer, "entries");
     size_t n = json_array_size(entries);
     if (!rc && (!json_is_object(answer) || (entries && !json_is_array(entries))))
@@ -203,16 +211,23 @@ int belljar_list(struct belljar_sandbox *s, const char *path, int depth, struct 
 
 int belljar_mkdir(struct belljar_sandbox *s, const char *path)
 {
-    int rc = ask(s, "MakeDir", json_pack("{s:s}", "path", path), NULL);
+    int rc = client_need(s->b, path, "the path");
+    if (!rc)
+        rc = ask(s, "MakeDir", json_pack("{s:s}", "path", path), NULL);
     return rc == -EEXIST ? 0 : rc; /* a file there is another error */
 }
 
 int belljar_rename(struct belljar_sandbox *s, const char *from, const char *to)
 {
-    return ask(s, "Move", json_pack("{s:s, s:s}", "source", from, "destination", to), NULL);
+    int rc = client_need(s->b, from, "the path");
+    if (!rc)
+        rc = client_need(s->b, to, "the new path");
+    return rc ? rc
+              : ask(s, "Move", json_pack("{s:s, s:s}", "source", from, "destination", to), NULL);
 }
 
 int belljar_remove(struct belljar_sandbox *s, const char *path)
 {
-    return ask(s, "Remove", json_pack("{s:s}", "path", path), NULL);
+    int rc = client_need(s->b, path, "the path");
+    return rc ? rc : ask(s, "Remove", json_pack("{s:s}", "path", path), NULL);
 }

@@ -42,6 +42,8 @@ struct belljar_sandbox {
 __attribute__((format(printf, 3, 4))) int client_fail(struct belljar *b, int err, const char *fmt,
                                                       ...);
 int client_no_memory(struct belljar *b);
+/* 0, or -EINVAL when `given` is NULL; `what` is its name in the sentence. */
+int client_need(struct belljar *b, const void *given, const char *what);
 int client_last(const struct belljar *b); /* the same negative errno again */
 
 /* -- calls (client_call.c) -- */

@@ -230,6 +230,9 @@ static int send_input(struct belljar_process *p, const char *kind, struct str by
 int belljar_process_write(struct belljar_process *p, const void *bytes, size_t size)
 {
     struct str left = str_make(bytes, size);
+    int bad = size ? client_need(p->s->b, bytes, "what is written") : 0;
+    if (bad)
+        return bad;
     while (left.n) {
         struct str piece =
             str_make(left.p, left.n < LIMIT_CLIENT_INPUT_SIZE ? left.n : LIMIT_CLIENT_INPUT_SIZE);

@@ -248,7 +248,9 @@ long belljar_tunnel_write(struct belljar_tunnel *t, const void *bytes, size_t si
 {
     if (t->has_ended || t->is_over)
         return client_fail(t->s->b, EPIPE, "the tunnel to port %d has ended", t->port);
-    int rc = flush(t);
+    int rc = size ? client_need(t->s->b, bytes, "what is written") : 0;
+    if (!rc)
+        rc = flush(t);
     if (rc < 0)
         return rc;
     if (buf_used(&t->out))

@@ -31,6 +31,8 @@ static int wait_start(struct belljar_watch *w)
 
 struct belljar_watch *belljar_watch(struct belljar_sandbox *s, const char *path, bool recursive)
 {
+    if (client_need(s->b, path, "the path"))
+        return NULL;
     struct belljar_watch *w = calloc(1, sizeof *w);
     if (!w) {
         (void)client_no_memory(s->b);

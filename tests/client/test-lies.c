@@ -497,6 +497,119 @@ static bool test_fork(void)
            belljar_errno(b) == EREMOTEIO && strstr(belljar_error(b), "a fork failed: no");
 }
 
+/* NULL where a string is due: said before anything is sent. */
+static int of(const void *made) { return made ? 0 : -belljar_errno(b); }
+static int null_method(void) { return of(belljar_request(b, NULL, "/x", NULL, NULL)); }
+static int null_route(void) { return of(belljar_request(b, "GET", NULL, NULL, NULL)); }
+static int null_id(void) { return of(belljar_connect(b, NULL, 0)); }
+static int null_command(void) { return of(belljar_start(s, NULL, NULL)); }
+static int null_run(void)
+{
+    struct belljar_result r;
+    int rc = belljar_run(s, NULL, NULL, &r);
+    belljar_result_free(&r);
+    return rc;
+}
+static int null_code(void)
+{
+    struct belljar_execution e;
+    int rc = belljar_run_code(s, NULL, NULL, &e);
+    belljar_execution_free(&e);
+    return rc;
+}
+static int null_context(void) { return belljar_context_remove(s, NULL); }
+static int no_context(void) { return belljar_context_remove(s, ""); }
+static int null_read(void) { return of(belljar_read(s, NULL, 0, NULL)); }
+static int null_write(void) { return belljar_write(s, NULL, "x", 1); }
+static int null_bytes(void) { return belljar_write(s, "x", NULL, 1); }
+static int null_download(void) { return belljar_download(s, NULL, 1); }
+static int null_upload(void) { return belljar_upload(s, NULL, 0); }
+static int null_download_tar(void) { return belljar_download_tar(s, NULL, 1); }
+static int null_upload_tar(void) { return belljar_upload_tar(s, NULL, 0); }
+static int null_stat(void)
+{
+    struct belljar_file f;
+    return belljar_stat(s, NULL, &f);
+}
+static int null_list(void)
+{
+    struct belljar_file *files;
+    size_t count;
+    int rc = belljar_list(s, NULL, 1, &files, &count);
+    return files || count ? 0 : rc;
+}
+static int null_mkdir(void) { return belljar_mkdir(s, NULL); }
+static int null_rename(void) { return belljar_rename(s, NULL, "x"); }
+static int null_rename_to(void) { return belljar_rename(s, "x", NULL); }
+static int null_remove(void) { return belljar_remove(s, NULL); }
+static int null_watch(void) { return of(belljar_watch(s, NULL, false)); }
+static int null_name(void) { return of(belljar_build(b, "FROM base\n", NULL)); }
+static int null_dockerfile(void)
+{
+    return of(belljar_build(b, NULL, &(struct belljar_build_options){ .name = "x" }));
+}
+static int null_template(void) { return belljar_build_cancel(b, NULL, "x"); }
+static int null_build(void) { return belljar_build_cancel(b, "x", NULL); }
+
+static const struct {
+    const char *name;
+    int (*call)(void);
+} nulls[] = {
+    { "method of a request", null_method },
+    { "path of a request", null_route },
+    { "id of a sandbox", null_id },
+    { "command to start", null_command },
+    { "command to run", null_run },
+    { "code", null_code },
+    { "id of a context", null_context },
+    { "id of a context, empty", no_context },
+    { "path to read", null_read },
+    { "path to write", null_write },
+    { "bytes to write", null_bytes },
+    { "path to download", null_download },
+    { "path to upload to", null_upload },
+    { "directory to download", null_download_tar },
+    { "directory to upload to", null_upload_tar },
+    { "path to stat", null_stat },
+    { "directory to list", null_list },
+    { "directory to make", null_mkdir },
+    { "path to rename", null_rename },
+    { "path to rename to", null_rename_to },
+    { "path to remove", null_remove },
+    { "directory to watch", null_watch },
+    { "name of a template", null_name },
+    { "text of a Dockerfile", null_dockerfile },
+    { "template of a build", null_template },
+    { "id of a build", null_build },
+};
+
+static bool test_null(size_t i)
+{
+    atomic_store(&told, &keyed); /* who asks hears 401 */
+    int rc = nulls[i].call();
+    bool is_good = rc == -EINVAL && belljar_errno(b) == EINVAL && belljar_status(b) == 0 &&
+                   strlen(belljar_error(b)) > 10;
+    printf("%s no %s\n", is_good ? "ok" : "FAIL", nulls[i].name);
+    if (!is_good)
+        printf("# returned %d: %s\n", rc, belljar_error(b));
+    return is_good;
+}
+
+/* ... and where it stands for something, it does. */
+static const struct lie null_shown = { .body = "{\"snapshotID\":\"n\"}" };
+static bool test_defaults(void)
+{
+    size_t size = 1;
+    const struct belljar_shown empty = { .value = NULL };
+    char *bytes = belljar_shown_bytes(&empty, &size);
+    atomic_store(&told, &null_shown);
+    char *id = belljar_snapshot(s, NULL);
+    bool is_good = bytes && !bytes[0] && size == 0 && id && belljar_set_user(s, NULL) == 0;
+    free(bytes);
+    free(id);
+    return is_good;
+}
+
 static int report(bool is_good, const char *name, int rc)
 {
     if (!is_good)
@@ -533,6 +646,9 @@ int main(void)
     bad += s ? report(test_key(), "401 without a word", 0) : 1;
     bad += s ? report(test_wait(), "keepalives in place of events", 0) : 1;
     bad += s ? report(test_fork(), "one fork of three failed", 0) : 1;
+    for (size_t i = 0; s && i < sizeof nulls / sizeof *nulls; i++)
+        bad += !test_null(i);
+    bad += s ? report(test_defaults(), "NULL where it stands for something", 0) : 1;
     shutdown(listener, SHUT_RDWR);
     pthread_join(server, NULL);
     close(listener);
