@@ -88,6 +88,7 @@ struct belljar_create_options {
     const struct belljar_pair *metadata; /* ended by a NULL name */
     bool is_offline;                     /* no way to the internet */
     bool pauses;                         /* at its timeout it is paused, not killed */
+    const char *idempotency_key;         /* asked again with it, the server makes no second one */
 };
 struct belljar_sandbox *belljar_create(struct belljar *b, const struct belljar_create_options *o);
 /* One that exists; a paused one is resumed. timeout_s 0: 300; never shortens what it has. */

@@ -113,10 +113,14 @@ void client_grace_end(struct belljar *b, struct client_grace g);
 
 /* -- requests (client_request.c) -- */
 
-/* To the API. Steals `body` (NULL: none); `answer` (may be NULL) gets a new reference, NULL when it
- * was empty. */
+/* To the API; again when it says when (429 with Retry-After), if asking twice is asking once.
+ * Steals `body` (NULL: none); `answer` (may be NULL) gets a new reference, NULL when it was
+ * empty. */
 int client_api(struct belljar *b, const char *method, const char *path, json_t *body,
                json_t **answer);
+/* A POST that may be asked twice, for the server knows it by `key` (NULL: as client_api). */
+int client_api_keyed(struct belljar *b, const char *path, const char *key, json_t *body,
+                     json_t **answer);
 /* A request to a port of the sandbox, with its fields, not yet started. */
 int client_sandbox_call(struct client_call *c, struct belljar_sandbox *s, const char *method,
                         int port, const char *path);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "client/client_answer.h"
 #include "client/client_internal.h"
+#include "gen/limits.h"
 #include "wire/connect.h"
 #include "wire/json.h"
 
@@ -41,31 +42,34 @@ int client_parse(struct client_call *c, json_t **answer)
     return *answer ? 0 : client_fail(c->b, EPROTO, "the server's answer is not JSON: %s", why);
 }
 
-static int finish(struct client_call *c, json_t **answer)
+static int finish(struct client_call *c)
 {
-    json_t *v = NULL;
     int rc = client_call_finish(c);
     if (!rc && (c->status < 200 || c->status >= 300))
         rc = client_call_refused(c);
-    if (!rc && answer)
-        rc = client_parse(c, &v);
-    if (answer)
-        *answer = v;
     return rc;
 }
 
 /* -- the API -- */
 
-static int open_api(struct client_call *c, struct belljar *b, const char *method, const char *path)
+struct request {
+    const char *method, *path;
+    const char *key; /* Idempotency-Key; NULL: none */
+    struct str body;
+};
+
+static int open_api(struct client_call *c, struct belljar *b, const struct request *q)
 {
     CLEANUP(freep) char *url = NULL;
-    if (asprintf(&url, "%s%s", b->api_url, path) < 0)
+    if (asprintf(&url, "%s%s", b->api_url, q->path) < 0)
         url = NULL;
     if (!url)
         return client_no_memory(b);
-    int rc = client_call_init(c, b, method, url);
+    int rc = client_call_init(c, b, q->method, url);
     client_call_field(c, "X-API-KEY: %s", b->api_key);
-    if (strcmp(method, "HEAD") == 0 && c->curl)
+    if (q->key)
+        client_call_field(c, "Idempotency-Key: %s", q->key);
+    if (strcmp(q->method, "HEAD") == 0 && c->curl)
         (void)curl_easy_setopt(c->curl, CURLOPT_NOBODY, 1L);
     return rc;
 }
@@ -77,29 +81,79 @@ static bool wants_body(const char *method)
            strcmp(method, "PATCH") == 0;
 }
 
-static int send_api(struct client_call *c, const char *method, struct str body)
+static int send_api(struct client_call *c, const struct request *q)
 {
-    if (!body.n && wants_body(method))
-        body = STR("");
+    struct str body = !q->body.n && wants_body(q->method) ? STR("") : q->body;
     return client_call_start(c, body.n ? "application/json" : NULL, body);
 }
 
-int client_api(struct belljar *b, const char *method, const char *path, json_t *body,
-               json_t **answer)
+/* To do it twice is to do it once (RFC 9110 9.2.2). */
+static bool is_idempotent(const struct request *q)
+{
+    static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE" };
+    bool is_one = q->key != NULL;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        is_one |= strcmp(q->method, methods[i]) == 0;
+    return is_one;
+}
+
+/* When a server that limits rates wants to be asked again. 0: it does not say. */
+static int64_t retry_ms(struct client_call *c)
+{
+    curl_off_t seconds = 0;
+    if (c->status == 429)
+        (void)curl_easy_getinfo(c->curl, CURLINFO_RETRY_AFTER, &seconds);
+    return seconds > LIMIT_CLIENT_RETRY_MS / 1000 ? INT64_MAX : (int64_t)seconds * 1000;
+}
+
+/* client_call_deinit is due whatever it returned. */
+static int ask(struct client_call *c, struct belljar *b, const struct request *q)
+{
+    int64_t left_ms = LIMIT_CLIENT_RETRY_MS;
+    for (int tries = 1;; tries++) {
+        int rc = open_api(c, b, q);
+        if (!rc)
+            rc = send_api(c, q);
+        if (!rc)
+            rc = finish(c);
+        int64_t wait_ms = rc && is_idempotent(q) ? retry_ms(c) : 0;
+        if (!wait_ms || wait_ms > left_ms || tries == LIMIT_CLIENT_TRIES)
+            return rc;
+        client_call_deinit(c);
+        left_ms -= wait_ms;
+        rc = client_pause(b, (int)wait_ms);
+        if (rc)
+            return rc;
+    }
+}
+
+/* As client_api; q->body is made of `body`. */
+static int api(struct belljar *b, struct request *q, json_t *body, json_t **answer)
 {
     struct client_call c = { .b = b, .in_fd = -1, .out_fd = -1 };
     struct buf text;
     buf_init(&text, 0);
     int rc = body ? client_body(b, body, &text) : 0;
+    q->body = buf_str(&text);
     if (!rc)
-        rc = open_api(&c, b, method, path);
-    if (!rc)
-        rc = send_api(&c, method, buf_str(&text));
-    if (!rc)
-        rc = finish(&c, answer);
+        rc = ask(&c, b, q);
+    if (!rc && answer)
+        rc = client_parse(&c, answer);
     client_call_deinit(&c);
     buf_deinit(&text);
     return rc;
+}
+
+int client_api_keyed(struct belljar *b, const char *path, const char *key, json_t *body,
+                     json_t **answer)
+{
+    return api(b, &(struct request){ .method = "POST", .path = path, .key = key }, body, answer);
+}
+
+int client_api(struct belljar *b, const char *method, const char *path, json_t *body,
+               json_t **answer)
+{
+    return api(b, &(struct request){ .method = method, .path = path }, body, answer);
 }
 
 static bool is_token(const char *method)
@@ -130,11 +184,8 @@ char *belljar_request(struct belljar *b, const char *method, const char *path, c
                           "with / and is percent-encoded");
         return NULL;
     }
-    int rc = open_api(&c, b, method, path);
-    if (!rc)
-        rc = send_api(&c, method, str_of(body));
-    if (!rc)
-        rc = finish(&c, NULL);
+    const struct request q = { .method = method, .path = path, .body = str_of(body) };
+    int rc = ask(&c, b, &q);
     if (!rc && !(out = str_dup(buf_used(&c.in) ? buf_str(&c.in) : STR(""))))
         (void)client_no_memory(b);
     if (out && next)
@@ -258,7 +309,9 @@ int client_rpc(struct belljar_sandbox *s, const char *method, const char *user, 
     if (!rc)
         rc = client_call_start(&c, "application/json", buf_str(&text));
     if (!rc)
-        rc = finish(&c, answer);
+        rc = finish(&c);
+    if (!rc && answer)
+        rc = client_parse(&c, answer);
     client_call_deinit(&c);
     buf_deinit(&text);
     return client_sandbox_broken(s, rc);

@@ -207,15 +207,27 @@ static json_t *create_body(const struct belljar_create_options *o)
     return NULL;
 }
 
+/* As the server takes it; it goes into a field of the head. */
+static bool is_key(const char *key)
+{
+    size_t n = strlen(key);
+    return n > 0 && n < 256 && strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
 struct belljar_sandbox *belljar_create(struct belljar *b, const struct belljar_create_options *o)
 {
     static const struct belljar_create_options none = { 0 };
     struct belljar_sandbox *s = NULL;
-    json_t *answer = NULL, *body = create_body(o ? o : &none);
+    const char *key = o ? o->idempotency_key : NULL;
+    json_t *answer = NULL, *body;
     b->status = 0;
-    if (!body)
+    if (key && !is_key(key)) {
+        (void)client_fail(b, EINVAL, "an Idempotency-Key is 1 to 255 of a-z, 0-9 and -");
+        return NULL;
+    }
+    if (!(body = create_body(o ? o : &none)))
         (void)client_body(b, NULL, NULL);
-    else if (client_api(b, "POST", "/v2/sandboxes", body, &answer) == 0)
+    else if (client_api_keyed(b, "/v2/sandboxes", key, body, &answer) == 0)
         s = client_sandbox_new(b, answer);
     json_decref(answer);
     return s;

@@ -259,6 +259,103 @@ static void test_build(void)
     CHECK_TEXT(belljar_error(b), "the build goes on, it cannot be cancelled: no such path (404)");
 }
 
+/* -- "come again later" -- */
+
+/* What each request is answered, in turn; the last one for all that follow. */
+static const char *const *turns;
+static atomic_int keyed; /* requests with the key */
+static void answer_turns(int fd, const char *head, const char *path)
+{
+    (void)path;
+    atomic_fetch_add(&keyed, strstr(head, "\r\nIdempotency-Key: key-1\r\n") != NULL);
+    int at = 0;
+    while (at < atomic_load(&requests) - 1 && turns[at + 1])
+        at++;
+    put(fd, turns[at]);
+}
+#define LATER(seconds)                                                                             \
+    "HTTP/1.1 429 Slow down\r\nConnection: close\r\nContent-Length: 29\r\n"                        \
+    "Retry-After: " seconds "\r\n\r\n{\"code\":429,\"message\":\"slow\"}"
+#define LIMITED "HTTP/1.1 429 Full\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+#define BUSY "HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 2\r\nRetry-After: 1\r\n\r\n{}"
+#define MADE                                                                                       \
+    "HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 22\r\n\r\n"                      \
+    "{\"sandboxID\":\"iagain\"}"
+
+/* The requests that a call made of it; *rc: 0 or what failed. */
+static int asked(const char *const *answers, const char *method, int *rc)
+{
+    begin(answer_turns);
+    turns = answers;
+    char *text = belljar_request(b, method, "/x", NULL, NULL);
+    *rc = text ? 0 : belljar_errno(b);
+    free(text);
+    return atomic_load(&requests);
+}
+
+static void test_later(void)
+{
+    static const char *const once[] = { LATER("1"), MADE, NULL };
+    static const char *const ever[] = { LATER("1"), NULL };
+    static const char *const long_wait[] = { LATER("11"), MADE, NULL };
+    static const char *const together[] = { LATER("1"), LATER("10"), MADE, NULL };
+    static const char *const endless[] = { LATER("99999999999999999999"), MADE, NULL };
+    static const char *const nonsense[] = { LATER("soon"), MADE, NULL };
+    static const char *const full[] = { LIMITED, MADE, NULL };
+    static const char *const busy[] = { BUSY, MADE, NULL };
+    static const struct {
+        const char *const *answers, *method;
+        int requests, rc;
+    } cases[] = { { once, "GET", 2, 0 },          { once, "DELETE", 2, 0 },
+                  { once, "POST", 1, EAGAIN },    { once, "PATCH", 1, EAGAIN },
+                  { ever, "GET", 3, EAGAIN },     { long_wait, "GET", 1, EAGAIN },
+                  { together, "GET", 2, EAGAIN }, { endless, "GET", 1, EAGAIN },
+                  { nonsense, "GET", 1, EAGAIN }, { full, "GET", 1, EAGAIN },
+                  { busy, "GET", 1, EAGAIN } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int rc, n = asked(cases[i].answers, cases[i].method, &rc);
+        if (!CHECK(n == cases[i].requests && rc == cases[i].rc))
+            printf("# case %zu: %d requests, %d\n", i, n, rc);
+    }
+}
+
+static void test_key(void)
+{
+    static const char *const once[] = { LATER("1"), MADE, NULL };
+    struct belljar_create_options o = { .idempotency_key = "key-1" };
+    begin(answer_turns);
+    turns = once;
+    struct belljar_sandbox *made = belljar_create(b, &o);
+    CHECK(made && atomic_load(&requests) == 2 && atomic_load(&keyed) == 2);
+    belljar_sandbox_free(made);
+    begin(answer_turns);
+    CHECK(!belljar_create(b, NULL) && belljar_status(b) == 429);
+    CHECK(atomic_load(&requests) == 1);
+    static const char *const bad[] = { "", "Key", "a b", "a\r\nEvil: 1" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        begin(answer_turns);
+        o.idempotency_key = bad[i];
+        CHECK(!belljar_create(b, &o) && belljar_errno(b) == EINVAL);
+        CHECK(atomic_load(&requests) == 0);
+    }
+}
+
+/* Nobody has to sit it out. */
+static void answer_later(int fd, const char *head, const char *path)
+{
+    (void)head;
+    (void)path;
+    put(fd, LATER("10"));
+    give_up();
+}
+
+static void test_leave(void)
+{
+    begin(answer_later);
+    CHECK(!belljar_request(b, "GET", "/x", NULL, NULL));
+    CHECK(belljar_errno(b) == ECANCELED && atomic_load(&requests) == 1);
+}
+
 int main(void)
 {
     static const struct check tests[] = {
@@ -267,6 +364,9 @@ int main(void)
         { "what began all the same is killed, what others began is not", test_kill },
         { "who listens to a process decides what becomes of it", test_listen },
         { "a build that is given up is cancelled", test_build },
+        { "429 with Retry-After: asked again when it may be, for so long", test_later },
+        { "a create with an Idempotency-Key is, and without one is not", test_key },
+        { "that wait is given up too", test_leave },
     };
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof at;
