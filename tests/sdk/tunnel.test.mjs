@@ -29,14 +29,14 @@ test('a conversation, and its end', async () => {
   const [answer] = await once(call, 'response')
   assert.equal(answer.statusCode, 200)
   assert.equal(answer.headers['transfer-encoding'], 'chunked')
+  const heard = answer[Symbol.asyncIterator]()
   for (const text of ['one', 'two', 'three']) {
     call.write(text)
-    assert.equal((await once(answer, 'data'))[0].toString(), text)
+    assert.equal((await heard.next()).value.toString(), text)
   }
   call.end()
-  assert.equal((await once(answer, 'data'))[0].toString(), 'over')
-  answer.resume()
-  await once(answer, 'end')
+  assert.equal((await heard.next()).value.toString(), 'over')
+  assert.equal((await heard.next()).done, true)
 })
 
 test('a request that is whole already', async () => {
