@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gen/limits.h"
+#include "recipe/recipe_internal.h"
 #include "wire/json.h"
 
 static const struct {
@@ -214,14 +215,17 @@ int recipe_parse(struct op *op, struct arena *a, const json_t *body, struct reci
 
 /* -- checks -- */
 
-static bool is_name(struct str s)
+bool recipe_is_name_byte(char c, bool is_first)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && !(i > 0 && c >= '0' && c <= '9'))
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           (!is_first && c >= '0' && c <= '9');
+}
+
+bool recipe_is_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!recipe_is_name_byte(s.p[i], i == 0))
             return false;
-    }
     return s.n > 0;
 }
 
@@ -275,7 +279,7 @@ static const char *check_env(const struct recipe_step *s)
     if (s->arg_count == 0 || s->arg_count % 2)
         return "ENV needs pairs of a name and a value";
     for (uint32_t i = 0; i < s->arg_count; i += 2)
-        if (!is_name(s->args[i]))
+        if (!recipe_is_name(s->args[i]))
             return "a name of ENV is not a valid name of a variable";
     return NULL;
 }

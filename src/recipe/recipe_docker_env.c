@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "recipe/recipe_docker.h"
+#include "recipe/recipe_internal.h"
 
 static int set_var(struct docker *d, struct docker_var var)
 {
@@ -12,20 +13,9 @@ static int set_var(struct docker *d, struct docker_var var)
     return map_put(&d->vars, v->name, v) ? 0 : recipe_docker_no_memory(d);
 }
 
-static bool is_name(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && !(i > 0 && c >= '0' && c <= '9'))
-            return false;
-    }
-    return s.n > 0;
-}
-
 static int check_name(struct docker *d, const char *keyword, struct str name)
 {
-    if (is_name(name))
+    if (recipe_is_name(name))
         return 0;
     name = recipe_docker_short(name);
     return recipe_docker_fail(d, "'" STR_FMT "' is not a name for %s: letters, digits and _",

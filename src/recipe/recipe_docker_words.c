@@ -3,13 +3,9 @@
 
 #include "gen/limits.h"
 #include "recipe/recipe_docker.h"
+#include "recipe/recipe_internal.h"
 
 static bool is_blank(char c) { return c == ' ' || c == '\t'; }
-static bool is_name_byte(char c, bool is_first)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-           (!is_first && c >= '0' && c <= '9');
-}
 
 bool recipe_docker_word(struct docker *d, struct str *rest, struct str *word)
 {
@@ -95,7 +91,7 @@ static int put_variable(struct scan *s, struct str name, struct buf *out)
 static struct str scan_name(struct scan *s)
 {
     size_t begin = s->at;
-    while (!at_end(s) && is_name_byte(peek(s), s->at == begin))
+    while (!at_end(s) && recipe_is_name_byte(peek(s), s->at == begin))
         s->at++;
     return str_make(s->s.p + begin, s->at - begin);
 }
@@ -146,7 +142,7 @@ static int scan_dollar(struct scan *s, struct buf *out)
         s->at++;
         return scan_braces(s, out);
     }
-    if (is_name_byte(c, true))
+    if (recipe_is_name_byte(c, true))
         return put_variable(s, scan_name(s), out);
     if (c && strchr("0123456789@*#?-!", c))
         return recipe_docker_fail(s->d, "$%c would be empty; write %c$%c for these two characters",
@@ -268,7 +264,7 @@ void recipe_docker_put_word(struct buf *b, struct str s)
     bool is_plain = s.n > 0;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        is_plain = is_plain && (is_name_byte(c, false) || (c && strchr("./:=@%+,-", c)));
+        is_plain = is_plain && (recipe_is_name_byte(c, false) || (c && strchr("./:=@%+,-", c)));
     }
     if (is_plain) {
         (void)buf_append(b, s);
