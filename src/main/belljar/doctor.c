@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cli/cli_print.h"
@@ -41,7 +42,7 @@ __attribute__((format(printf, 5, 6))) static void say(struct doctor *d, enum lev
                                                       const char *fmt, ...)
 {
     static const char *const names[] = { "ok", "warn", "FAIL" };
-    char text[320];
+    char text[1280];
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
@@ -226,6 +227,34 @@ static void check_ports(struct doctor *d)
     }
 }
 
+/* A server takes one of a few places on this host, whatever its state and ports are. */
+static void check_places(struct doctor *d)
+{
+    struct serve_place places[SERVE_PLACES];
+    struct buf by;
+    int free = serve_places(places);
+    if (free < 0)
+        return say(d, WARN, "places", "run it as root", "only root sees who has them");
+    buf_init(&by, 0);
+    for (size_t i = 0; i < SERVE_PLACES; i++) {
+        const struct serve_place *p = &places[i];
+        if (!p->is_taken)
+            continue;
+        (void)buf_append(&by, buf_used(&by) ? STR(", ") : STR(": "));
+        if (p->pid)
+            (void)buf_printf(&by, "process %d", (int)p->pid);
+        else
+            (void)buf_append(&by, STR("a process of another container"));
+        if (p->state[0])
+            (void)buf_printf(&by, " (%s)", p->state);
+    }
+    const char *text = buf_cstr(&by);
+    say(d, free || d->server ? OK : FAIL, "places",
+        "stop one: BELLJAR_STATE=ITS-STATE belljar down", "%d of %d for servers are free%s%s", free,
+        SERVE_PLACES, free < SERVE_PLACES ? "; taken by" : "", text ? text : "");
+    buf_deinit(&by);
+}
+
 static void check_server(struct doctor *d)
 {
     struct host_exports e;
@@ -250,8 +279,8 @@ static void check_server(struct doctor *d)
 int doctor_run(struct cli *c)
 {
     static void (*const checks[])(struct doctor *) = {
-        check_kernel, check_probes,    check_programs, check_users, check_limits,
-        check_disk,   check_templates, check_ports,    check_server
+        check_kernel, check_probes,    check_programs, check_users,  check_limits,
+        check_disk,   check_templates, check_ports,    check_places, check_server
     };
     struct doctor d = { .c = c, .all = json_array() };
     if (config_load(&c->op, &d.config, cli_text(c, "config")) < 0) {

@@ -15,6 +15,7 @@
 
 #define SERVE_EDGES_MAX 64
 #define SERVE_ARGS 40
+#define SERVE_PLACES 4 /* servers on one host; uid ranges and networks are cut for so many */
 
 /* Facts about the host that services are started with. */
 struct serve_host {
@@ -33,6 +34,15 @@ int serve_host_init(struct op *op, struct serve_host *h, const struct config *c)
 
 /* The pid of the manager that runs on `state`, or 0. */
 pid_t serve_running(const char *state);
+
+/* One of the places for servers of this host. */
+struct serve_place {
+    bool is_taken;
+    pid_t pid;       /* of the manager that has it; 0: it cannot be seen from here */
+    char state[192]; /* its state directory; "": it did not say */
+};
+/* How many are free, or a negative errno: only root may look. */
+int serve_places(struct serve_place out[SERVE_PLACES]);
 
 /* One service process and how it is started. */
 struct service {

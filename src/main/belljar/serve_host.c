@@ -8,11 +8,11 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/rand.h"
 #include "base/str.h"
 #include "main/belljar/serve.h"
 
-#define INSTANCES 4 /* servers on one host; uid ranges and networks are cut for so many */
 #define RUN_DIR "/run/belljar"
 
 static int find_user(struct op *op, const char *name, uid_t *uid, gid_t *gid)
@@ -140,24 +140,61 @@ static int lock_file(const char *path)
     return TAKE_FD(fd);
 }
 
+/* Whether somebody holds it, and who: 0 when it is a process of another pid namespace. */
+static bool is_locked(int fd, pid_t *by)
+{
+    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    bool is_held = fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+    *by = is_held && l.l_pid > 0 ? l.l_pid : 0;
+    return is_held;
+}
+
 pid_t serve_running(const char *state)
 {
     char path[256];
+    pid_t by = 0;
     (void)snprintf(path, sizeof path, "%s/lock", state);
     CLEANUP(fd_closep) int fd = open(path, O_RDWR | O_CLOEXEC);
-    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    if (fd < 0 || fcntl(fd, F_GETLK, &l) < 0 || l.l_type == F_UNLCK)
-        return 0;
-    return l.l_pid;
+    return fd >= 0 && is_locked(fd, &by) ? by : 0;
+}
+
+static void place_path(unsigned n, char out[64])
+{
+    (void)snprintf(out, 64, RUN_DIR "/instance-%u.lock", n);
+}
+
+int serve_places(struct serve_place out[SERVE_PLACES])
+{
+    int free = 0;
+    for (unsigned n = 0; n < SERVE_PLACES; n++) {
+        char path[64];
+        struct serve_place *p = &out[n];
+        *p = (struct serve_place){ 0 };
+        place_path(n, path);
+        CLEANUP(fd_closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0 && errno != ENOENT)
+            return -errno;
+        p->is_taken = fd >= 0 && is_locked(fd, &p->pid);
+        if (!p->is_taken) {
+            free++;
+            continue;
+        }
+        ssize_t size = pread(fd, p->state, sizeof p->state - 1, 0);
+        p->state[size > 0 ? size : 0] = '\0';
+    }
+    return free;
 }
 
 static int lock_instance(struct serve_host *h, unsigned n)
 {
     char path[64];
-    (void)snprintf(path, sizeof path, RUN_DIR "/instance-%u.lock", n);
+    place_path(n, path);
     int fd = lock_file(path);
     if (fd < 0)
         return fd;
+    /* whose it is, for those who look; what is there of an earlier one may be longer */
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, h->state, strlen(h->state), 0) < 0)
+        log_warn("cannot write %s: %s", path, strerror(errno));
     h->instance = n;
     h->instance_fd = fd;
     return 0;
@@ -173,15 +210,17 @@ static int take_instance(struct op *op, struct serve_host *h)
     if (r < 0)
         return r;
     CLEANUP(file_closep) FILE *f = fopen(path, "re");
-    uint64_t before = INSTANCES;
+    uint64_t before = SERVE_PLACES;
     if (f && fgets(text, sizeof text, f))
-        (void)str_to_u64(str_of(text), INSTANCES - 1, &before);
-    r = before < INSTANCES ? lock_instance(h, (unsigned)before) : -EAGAIN;
-    for (unsigned n = 0; r < 0 && n < INSTANCES; n++)
+        (void)str_to_u64(str_of(text), SERVE_PLACES - 1, &before);
+    r = before < SERVE_PLACES ? lock_instance(h, (unsigned)before) : -EAGAIN;
+    for (unsigned n = 0; r < 0 && n < SERVE_PLACES; n++)
         r = lock_instance(h, n);
     if (r < 0)
         return op_fail(op, FAULT_HOST, -r,
-                       "%d servers run on this host already; it has room for no more", INSTANCES);
+                       "%d servers run on this host already ('belljar doctor' tells which); it has "
+                       "room for no more",
+                       SERVE_PLACES);
     CLEANUP(file_closep) FILE *out = fopen(path, "we");
     if (!out || fprintf(out, "%u", h->instance) < 0)
         return op_fail(op, FAULT_HOST, errno, "cannot write %s", path);
