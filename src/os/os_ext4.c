@@ -14,6 +14,7 @@
 #define MAGIC_AT 0x38
 #define STATE_AT 0x3a
 #define STATE_VALID 1u
+#define STATE_ERROR 2u /* the kernel has met damage */
 #define INCOMPAT_AT 0x60
 #define INCOMPAT_CSUM_SEED 0x2000u
 #define UUID_AT 0x68
@@ -70,5 +71,6 @@ int ext4_image_renew(int image)
 bool ext4_image_is_clean(int image)
 {
     unsigned char super[SUPER_SIZE];
-    return super_read(image, super) == 0 && (get16(super, STATE_AT) & STATE_VALID);
+    return super_read(image, super) == 0 &&
+           (get16(super, STATE_AT) & (STATE_VALID | STATE_ERROR)) == STATE_VALID;
 }

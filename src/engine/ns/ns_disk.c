@@ -195,8 +195,14 @@ static int image_repair(int image)
     if (ext4_image_is_clean(image))
         return 0;
     int status = program_run(argv, image);
-    log_info("a disk that was not unmounted was repaired: status %d", status);
-    return status >= 0 && status < 4 ? 0 : RAISE(-EUCLEAN); /* 1, 2: it had to be changed */
+    if (status == 127) {
+        log_error("e2fsck cannot be run (is e2fsprogs installed?)");
+        return RAISE(-ENOPKG);
+    }
+    bool is_good = status >= 0 && status < 4; /* 1, 2: it had to be changed */
+    log_info("a disk that was not unmounted was %s: status %d",
+             is_good ? "repaired" : "not to be repaired", status);
+    return is_good ? 0 : RAISE(-EUCLEAN);
 }
 
 int ns_disk_open(int image)

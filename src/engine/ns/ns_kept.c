@@ -211,12 +211,21 @@ static void on_disk(struct ns_work *w, uint64_t value, int *fd)
     b->inode = st.st_ino;
 }
 
+/* Of what is wrong with the image, not with the host, there is only one remedy. */
+static const char *disk_text(int status)
+{
+    return status == -EUCLEAN  ? "it is damaged, and e2fsck cannot repair it; the sandbox can only "
+                                 "be killed"
+           : status == -ENOPKG ? "e2fsck cannot be run; install e2fsprogs"
+                               : ns_work_text(status);
+}
+
 static void on_opened(struct ns_work *w, int status)
 {
     struct box *b = w->data;
     if (b->state == BOX_PREPARING && (status < 0 || b->disk < 0))
         (void)op_fail(&b->op, FAULT_CREATE_FAILED, -status, "opening its kept disk: %s",
-                      ns_work_text(status));
+                      disk_text(status));
     else if (b->state == BOX_PREPARING) {
         b->state = BOX_BOOTING;
         if (ns_start(b->ns, &b->op, b, &b->spec->spec) == 0)
