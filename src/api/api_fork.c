@@ -30,7 +30,7 @@ static void work_free(void *data)
         if (!sandbox_wait_abandon(&k->children[i].wait))
             sandbox_wait_cancel(&k->children[i].wait); /* they live their time, unheard of */
     if (k->is_captured)
-        fleet_layer_release(k->call->api->spec.fleet, k->made.layer);
+        fleet_layers_release(k->call->api->spec.fleet, NULL, k->made.layer);
     sandbox_spec_deinit(&k->parent);
     free(k);
 }

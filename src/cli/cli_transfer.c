@@ -79,7 +79,7 @@ int cli_export_run(struct cli *c)
 
 /* The server hears of it when its files are there. Should it have started anew in between, and
  * dropped layers that no template had, they are put there again. */
-static int announce(struct cli *c, struct transfer_import *t, const char *name, bool *keeps)
+static int announce(struct cli *c, struct transfer_import *t, const char *name)
 {
     JSON_OWNED answer = NULL;
     json_t *record = transfer_record(t);
@@ -88,7 +88,6 @@ static int announce(struct cli *c, struct transfer_import *t, const char *name, 
         return cli_fail(c, FAULT_CAPACITY, "out of memory");
     }
     int status = cli_call(c, "POST", "/belljar/templates", record, &answer);
-    *keeps = !status;
     for (int i = 0; !status && i < 3 && !transfer_is_placed(t); i++)
         if (transfer_place(&c->op, t) < 0)
             status = cli_fail_op(c);
@@ -105,7 +104,6 @@ int cli_import_run(struct cli *c)
 {
     struct transfer_import *t = NULL;
     int64_t began_ms = clock_mono_ms();
-    bool keeps = false;
     int status = need_root(c);
     if (status)
         return status;
@@ -119,10 +117,10 @@ int cli_import_run(struct cli *c)
         status = cli_fail_op(c);
     const char *name = c->word_count > 1 ? c->words[1] : t ? transfer_name(t) : "";
     if (!status)
-        status = announce(c, t, name, &keeps);
+        status = announce(c, t, name);
     if (!status)
         say_rate("imported", name, transfer_bytes(t), began_ms);
     if (t)
-        transfer_close(t, keeps);
+        transfer_close(t);
     return status;
 }

@@ -12,6 +12,7 @@
 #include "engine/ns/ns_kept.h"
 #include "engine/ns/ns_net.h"
 #include "engine/ns/ns_pause.h"
+#include "engine/ns/ns_root.h"
 #include "gen/limits.h"
 
 #define BOOT_MS_MAX 86400000u
@@ -112,6 +113,7 @@ static void do_hello(struct peer *p, const struct msg *m)
     hello_boxes(p);
     ns_kept_each(&e->ns.host, hello_kept, p);
     ns_layers_each(&e->ns.host, hello_layer, p);
+    ns_roots_each(&e->ns.host, hello_layer, p);
     reply_begin(e, m->verb, m->tag, 0);
     msg_str(&e->out, EK_BOOT_ID, str_of(e->ns.host.boot_id));
     msg_str(&e->out, EK_ISOLATION, STR("namespaces"));
@@ -342,7 +344,12 @@ static void do_drop(struct peer *p, const struct msg *m)
 {
     struct ns *n = &p->engine->ns;
     struct str layer;
-    if (!msg_get_str(m, EK_LAYER, &layer) || !id_is_good(layer)) {
+    bool is_named = msg_get_str(m, EK_LAYER, &layer);
+    if (is_named && ns_root_is(layer)) {
+        accept_plain(p, m, ns_root_drop(n, layer));
+        return;
+    }
+    if (!is_named || !id_is_good(layer)) {
         refuse(p, m, -EINVAL, FAULT_INVALID, "the name of the layer is not 1 to 32 of a-z and 0-9");
         return;
     }

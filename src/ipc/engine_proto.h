@@ -36,9 +36,10 @@ enum engine_verb {
                        before. Ready for ENGINE_CREATE with the answer; durable soon after: a layer
                        that a power cut left half is removed before the next HELLO. -EEXIST: there
                        is such a layer, nothing changed. Failure: no such layer, it is thawed. */
-    ENGINE_LAYER,   /* event: EK_LAYER */
+    ENGINE_LAYER,   /* event: EK_LAYER, of a layer or of a root file system that an import placed */
     ENGINE_DROP,    /* EK_LAYER -> its name is gone, its space when its last sandbox has ended.
-                       Unknown: 0. */
+                       Unknown: 0. A root file system that is being imported or exported: -EBUSY,
+                       nothing changed. */
     ENGINE_CLAIM, /* EK_ID of a warm sandbox, EK_NEW_ID, EK_INTERNET, EK_BOOT -> when its agent has
                      taken the new identity: EK_PID. Not there (any more), not warm: -ENOENT;
                      EK_NEW_ID exists: -EEXIST. Any other failure ends it. */
@@ -67,7 +68,7 @@ enum engine_key {
     EK_TEXT,         /* str, sentence for a human */
     EK_LAYERS,       /* str, names of layers above the template, topmost first, one comma between
                         two; absent: none */
-    EK_LAYER,        /* str, [a-z0-9]{1,32} */
+    EK_LAYER,        /* str, [a-z0-9]{1,32}; of a root file system: "." and [0-9a-f]{32} */
     EK_KEPT,         /* u64, 1: no process, only a kept disk */
     EK_WARM,         /* u64, 1: made ahead, waits for ENGINE_CLAIM */
     EK_NEW_ID,       /* str, as EK_ID */

@@ -28,9 +28,10 @@ static void forget(struct bench *b)
     engine_call_cancel(&b->call);
     list_remove(&b->node);
     if (b->layer[0])
-        layers_release(&f->layers, b->layer);
-    layers_release(&f->layers, b->below);
+        layers_release(&f->layers, NULL, b->layer);
+    layers_release(&f->layers, b->rootfs, b->below);
     free(TAKE_PTR(b->below));
+    free(TAKE_PTR(b->rootfs));
     b->layer[0] = '\0';
     b->fleet = NULL;
 }
@@ -57,8 +58,11 @@ int bench_create(struct fleet *f, struct op *op, struct bench *b, const struct s
     if (!engine_link_is_up(f->engine))
         return op_fail(op, FAULT_UNAVAILABLE, ENOTCONN, "the sandbox engine is not there");
     b->below = spec->template.layers ? str_dup(str_of(spec->template.layers)) : NULL;
-    if ((spec->template.layers && !b->below) || !layers_hold(&f->layers, b->below)) {
+    b->rootfs = str_dup(str_of(spec->template.rootfs));
+    if ((spec->template.layers && !b->below) || !b->rootfs ||
+        !layers_hold(&f->layers, b->rootfs, b->below)) {
         free(TAKE_PTR(b->below));
+        free(TAKE_PTR(b->rootfs));
         return op_fail(op, FAULT_CAPACITY, ENOMEM, "out of memory");
     }
     b->fleet = f;
@@ -82,7 +86,7 @@ static void on_captured(struct engine_call *call, const struct engine_answer *a)
     struct fault fault = fault_of(a);
     uint64_t disk = 0;
     if (a->status < 0) {
-        layers_release(&b->fleet->layers, b->layer); /* which drops it */
+        layers_release(&b->fleet->layers, NULL, b->layer); /* which drops it */
         b->layer[0] = '\0';
     } else if (a->m) {
         (void)msg_get_u64(a->m, EK_DISK, &disk);
@@ -96,12 +100,12 @@ void bench_capture(struct bench *b)
     char layer[SANDBOX_LAYER_SIZE] = "l";
     rand_id(layer + 1, sizeof layer - 2);
     if (b->layer[0])
-        layers_release(&f->layers, b->layer);
+        layers_release(&f->layers, NULL, b->layer);
     memcpy(b->layer, layer, sizeof layer);
     struct buf *out = engine_link_begin(f->engine, ENGINE_CAPTURE);
     msg_str(out, EK_ID, str_of(b->id));
     msg_str(out, EK_LAYER, str_of(b->layer));
-    if (!layers_hold(&f->layers, b->layer))
+    if (!layers_hold(&f->layers, NULL, b->layer))
         b->layer[0] = '\0'; /* it is dropped at the next start */
     b->call.fn = on_captured;
     b->call.data = b;

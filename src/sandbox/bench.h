@@ -11,7 +11,7 @@ struct bench {
     struct engine_call call;
     char id[33];                    /* directory of its sockets below $STATE/run/s */
     char layer[SANDBOX_LAYER_SIZE]; /* captured last, or being so; held; "": none */
-    char *below;                    /* layers it stands on, held; NULL: none */
+    char *below, *rootfs;           /* layers (NULL: none) and what it stands on, held */
     bool is_found;                  /* by the engine, in the listing under way */
     /* What was asked for is done (fault NULL) or failed; `disk` is the size of a captured layer.
      * Runs from the loop. A bench whose create failed is gone. */

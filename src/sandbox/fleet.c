@@ -95,7 +95,7 @@ static void sandbox_free(struct sandbox *s)
     loop_timer_cancel(&s->clock);
     metrics_deinit(&s->metrics);
     listing_leave(&s->fleet->listing, s);
-    layers_release(&s->fleet->layers, s->spec.template.layers);
+    layers_release(&s->fleet->layers, s->spec.template.rootfs, s->spec.template.layers);
     sandbox_spec_deinit(&s->spec);
     for (size_t i = 0; i < sizeof s->view / sizeof *s->view; i++)
         free(s->view[i]);
@@ -131,11 +131,11 @@ struct sandbox *fleet_find(const struct fleet *f, struct str id)
 struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *spec)
 {
     struct sandbox *s = calloc(1, sizeof *s);
-    bool holds = s && layers_hold(&f->layers, spec->template.layers);
+    bool holds = s && layers_hold(&f->layers, spec->template.rootfs, spec->template.layers);
     if (!holds || !str_copy(str_of(id), s->id, sizeof s->id) ||
         !map_put(&f->by_id, str_of(s->id), s)) {
         if (holds)
-            layers_release(&f->layers, spec->template.layers);
+            layers_release(&f->layers, spec->template.rootfs, spec->template.layers);
         free(s);
         return NULL;
     }
@@ -143,7 +143,7 @@ struct sandbox *fleet_add(struct fleet *f, const char *id, struct sandbox_spec *
     s->spec = *spec;
     if (!listing_join(&f->listing, s)) {
         (void)map_remove(&f->by_id, str_of(s->id));
-        layers_release(&f->layers, spec->template.layers);
+        layers_release(&f->layers, spec->template.rootfs, spec->template.layers);
         free(s);
         return NULL;
     }
@@ -213,14 +213,14 @@ static void on_layer(void *data, struct str name)
     if (layers_has(&f->layers, name))
         return;
     log_info("nobody needs layer " STR_FMT "; dropping it", STR_ARG(name));
-    engine_link_drop(f->engine, name);
+    fleet_drop_layer(f, name);
 }
 
 static void on_layer_free(void *data, struct str name)
 {
     struct fleet *f = data;
     if (f->engine)
-        engine_link_drop(f->engine, name);
+        fleet_drop_layer(f, name);
 }
 
 static bool is_idle(const struct sandbox *s)
@@ -374,6 +374,7 @@ int fleet_new(struct op *op, const struct fleet_spec *spec, struct fleet **out)
     list_init(&f->wakes);
     list_init(&f->captures);
     list_init(&f->benches);
+    list_init(&f->drops);
     map_init(&f->warm);
     listing_init(&f->listing);
     layers_init(&f->layers, on_layer_free, f);
@@ -403,6 +404,7 @@ void fleet_free(struct fleet *f)
     loop_task_cancel(&f->finish);
     engine_link_free(TAKE_PTR(f->engine)); /* from here on no layer is dropped */
     fleet_captures_free(f);
+    fleet_drops_free(f);
     fleet_warm_stop(f);
     MAP_EACH(i, &f->by_id)
         sandbox_free(f->by_id.slots[i].value);

@@ -45,6 +45,7 @@ int fleet_resume(struct fleet *f, struct op *op, struct sandbox *s, int64_t time
 
 #define SANDBOX_LAYER_SIZE 21 /* 'l', 19 of [a-z0-9], NUL */
 #define SANDBOX_BUILD_SIZE 37 /* a UUID, NUL */
+#define SANDBOX_ROOT_SIZE 34  /* of an imported root file system: '.', 32 of [0-9a-f], NUL */
 struct sandbox_capture {
     char layer[SANDBOX_LAYER_SIZE];
     char template_id[21]; /* of a snapshot */
@@ -55,12 +56,13 @@ struct sandbox_capture {
  * as fleet_pause; CONFLICT also when it is paused. */
 int fleet_capture(struct fleet *f, struct op *op, struct sandbox *s, const struct template_ref *ref,
                   struct sandbox_capture *out, int64_t deadline_ms, struct sandbox_wait *w);
-void fleet_layer_release(struct fleet *f, const char *layer);
-/* Layers (commas between) that something else needs: held until released. False: memory. */
-bool fleet_layers_hold(struct fleet *f, const char *layers);
-/* Layers named in `gone` are needed once less; frees the buffer. */
+/* Layers (commas between) and the root file system (NULL: none, or the built-in one) that something
+ * else needs: held until released. False: memory. */
+bool fleet_layers_hold(struct fleet *f, const char *rootfs, const char *layers);
+void fleet_layers_release(struct fleet *f, const char *rootfs, const char *layers);
+/* What is named in `gone` is needed once less; frees the buffer. */
 void fleet_layers_gone(struct fleet *f, struct buf *gone);
-/* For the verbs of store/ that remove builds: appends their layers to the struct buf `data`. */
+/* For the verbs of store/ that remove builds: appends what they held to the struct buf `data`. */
 int fleet_layers_collect(void *data, const struct store_build *b);
 /* A template changed: what was started ahead for it is destroyed. */
 void fleet_template_changed(struct fleet *f, const char *template_id);

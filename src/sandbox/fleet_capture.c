@@ -22,7 +22,7 @@ struct capture {
     char build[SANDBOX_BUILD_SIZE]; /* of the snapshot; "": a fork */
     char template_id[21];
     char tag[TEMPLATE_NAME_SIZE];
-    char below[(SANDBOX_LAYER_SIZE + 1) * LIMIT_LAYERS]; /* layers it stands on */
+    char below[(SANDBOX_LAYER_SIZE + 1) * LIMIT_LAYERS], rootfs[PATH_MAX]; /* it stands on them */
 };
 
 static void capture_free(struct capture *c)
@@ -37,8 +37,13 @@ static void capture_free(struct capture *c)
 int fleet_layers_collect(void *data, const struct store_build *b)
 {
     struct buf *gone = data;
+    struct str root = layers_root(b->rootfs);
+    if (strcmp(b->state, "ready") != 0) /* it holds nothing */
+        return 0;
     if (b->layers[0])
         (void)buf_printf(gone, "%s%s", buf_used(gone) ? "," : "", b->layers);
+    if (root.n)
+        (void)buf_printf(gone, "%s" STR_FMT, buf_used(gone) ? "," : "", STR_ARG(root));
     return 0;
 }
 
@@ -46,7 +51,7 @@ int fleet_layers_collect(void *data, const struct store_build *b)
 void fleet_layers_gone(struct fleet *f, struct buf *gone)
 {
     if (buf_used(gone) && !gone->failed)
-        layers_release(&f->layers, buf_cstr(gone));
+        layers_release(&f->layers, NULL, buf_cstr(gone));
     buf_deinit(gone);
 }
 
@@ -63,13 +68,13 @@ static int seal(struct capture *c)
     struct buf gone;
     if (!c->build[0])
         return 0;
-    if (!layers_hold(&f->layers, c->below))
+    if (!layers_hold(&f->layers, c->rootfs, c->below))
         return -ENOMEM;
     b.created_us = clock_wall_us();
     buf_init(&gone, 0);
     int r = store_build_ready(f->spec.store, &b, c->tag, fleet_layers_collect, &gone);
     if (r < 0) {
-        layers_release(&f->layers, c->below);
+        layers_release(&f->layers, c->rootfs, c->below);
         buf_reset(&gone);
     }
     fleet_layers_gone(f, &gone);
@@ -82,14 +87,16 @@ static void discard(struct capture *c)
     struct store_build b = record_of(c);
     if (c->build[0] && store_build_remove(c->fleet->spec.store, &b) < 0)
         log_error("snapshot %s stays in the journal until the next start", c->build);
-    layers_release(&c->fleet->layers, c->layer); /* which drops it */
+    layers_release(&c->fleet->layers, NULL, c->layer); /* which drops it */
 }
 
 static int load_build(void *data, const struct store_build *b)
 {
     struct fleet *f = data;
-    if (strcmp(b->state, "ready") == 0 || strcmp(b->kind, "template") == 0)
-        return layers_hold(&f->layers, b->layers) ? 0 : -ENOMEM;
+    if (strcmp(b->state, "ready") == 0)
+        return layers_hold(&f->layers, b->rootfs, b->layers) ? 0 : -ENOMEM;
+    if (strcmp(b->kind, "template") == 0)
+        return 0;
     struct capture *c = calloc(1, sizeof *c); /* removed below: not while the store is being read */
     if (!c)
         return -ENOMEM;
@@ -135,10 +142,13 @@ int fleet_tag_remove(struct fleet *f, struct op *op, const char *template_id, co
                  : 0;
 }
 
-void fleet_layer_release(struct fleet *f, const char *layer) { layers_release(&f->layers, layer); }
-bool fleet_layers_hold(struct fleet *f, const char *layers)
+void fleet_layers_release(struct fleet *f, const char *rootfs, const char *layers)
 {
-    return layers_hold(&f->layers, layers);
+    layers_release(&f->layers, rootfs, layers);
+}
+bool fleet_layers_hold(struct fleet *f, const char *rootfs, const char *layers)
+{
+    return layers_hold(&f->layers, rootfs, layers);
 }
 void fleet_template_changed(struct fleet *f, const char *template_id)
 {
@@ -255,13 +265,14 @@ static struct capture *capture_new(struct sandbox *s)
         return NULL;
     c->layer[0] = 'l';
     rand_id(c->layer + 1, sizeof c->layer - 2);
-    if (!layers_hold(&s->fleet->layers, c->layer)) {
+    if (!layers_hold(&s->fleet->layers, NULL, c->layer)) {
         free(c);
         return NULL;
     }
     c->fleet = s->fleet;
     (void)str_copy(str_of(s->id), c->id, sizeof c->id);
     (void)str_copy(str_of(s->spec.template.layers), c->below, sizeof c->below);
+    memcpy(c->rootfs, s->spec.template.rootfs, sizeof c->rootfs);
     list_init(&c->node);
     list_push(&s->fleet->captures, &c->node);
     return c;

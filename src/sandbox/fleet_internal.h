@@ -17,6 +17,7 @@ struct fleet {
     struct layers layers;
     struct list captures; /* struct capture */
     struct list benches;  /* struct bench */
+    struct list drops;    /* struct drop, fleet_drop.c */
     struct map warm;      /* struct warm_kind, fleet_warm.c */
     uint64_t warm_bytes;
     struct turns turns; /* of what has a start command */
@@ -87,6 +88,12 @@ void fleet_put_create(struct fleet *f, const struct sandbox_spec *spec, const ch
 bool fleet_bench_found(struct fleet *f, struct str id);
 void fleet_bench_exited(struct fleet *f, struct str id, struct str why);
 void fleet_bench_sweep(struct fleet *f); /* those that the engine did not list have ended */
+
+/* -- fleet_drop.c -- */
+
+/* Nobody holds the layer or root file system `name` any more: the engine drops it. */
+void fleet_drop_layer(struct fleet *f, struct str name);
+void fleet_drops_free(struct fleet *f);
 
 /* -- fleet_capture.c -- */
 

@@ -35,7 +35,7 @@ int fleet_create(struct fleet *f, struct op *op, struct sandbox_spec *spec, int6
     int r = fleet_step(f, s, LIFE_DO_CREATE, NULL);
     if (r < 0) {
         f->parked_count++; /* as fleet_drop expects of a NEW one */
-        layers_release(&f->layers, s->spec.template.layers);
+        layers_release(&f->layers, s->spec.template.rootfs, s->spec.template.layers);
         *spec = s->spec;
         s->spec = (struct sandbox_spec){ 0 };
         fleet_drop(f, s);

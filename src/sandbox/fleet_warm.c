@@ -22,6 +22,7 @@ struct warm_kind {
     struct warm_demand demand;
     struct warm_counts counts;
     char *key;
+    bool is_held; /* the layers and root file system of `spec` */
 };
 
 struct warm_one {
@@ -66,7 +67,8 @@ static bool copy_kind(struct sandbox_spec *to, const struct sandbox_spec *from)
 static void kind_free(struct warm_kind *k)
 {
     (void)map_remove(&k->fleet->warm, str_of(k->key));
-    layers_release(&k->fleet->layers, k->spec.template.layers);
+    if (k->is_held)
+        layers_release(&k->fleet->layers, k->spec.template.rootfs, k->spec.template.layers);
     sandbox_spec_deinit(&k->spec);
     free(k->key);
     free(k);
@@ -89,12 +91,10 @@ static struct warm_kind *kind_get(struct fleet *f, const struct sandbox_spec *sp
     k->fleet = f;
     k->key = key;
     list_init(&k->ones);
-    if (!copy_kind(&k->spec, spec) || !layers_hold(&f->layers, k->spec.template.layers)) {
-        free(k->spec.template.layers); /* not held */
-        k->spec.template.layers = NULL;
-    } else if (map_put(&f->warm, str_of(k->key), k)) {
+    k->is_held = copy_kind(&k->spec, spec) &&
+                 layers_hold(&f->layers, k->spec.template.rootfs, k->spec.template.layers);
+    if (k->is_held && map_put(&f->warm, str_of(k->key), k))
         return k;
-    }
     kind_free(k);
     return NULL;
 }

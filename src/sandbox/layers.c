@@ -1,6 +1,9 @@
 #include "sandbox/layers.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { ROOT_NAME = 33 }; /* '.' and half of a SHA-256, as src/transfer names it */
 
 struct layer {
     uint32_t holders;
@@ -52,7 +55,20 @@ static void release_one(struct layers *l, struct str name)
     free(y);
 }
 
-bool layers_hold(struct layers *l, const char *list)
+struct str layers_root(const char *rootfs)
+{
+    static const char end[] = "/rootfs";
+    size_t n = rootfs ? strlen(rootfs) : 0;
+    if (n < ROOT_NAME + sizeof end || strcmp(rootfs + n - sizeof end + 1, end) != 0)
+        return STR_NONE;
+    const char *name = rootfs + n - sizeof end + 1 - ROOT_NAME;
+    bool good = name[-1] == '/' && name[0] == '.';
+    for (size_t i = 1; i < ROOT_NAME; i++)
+        good = good && memchr("0123456789abcdef", name[i], 16);
+    return good ? str_make(name, ROOT_NAME) : STR_NONE;
+}
+
+static bool hold_list(struct layers *l, const char *list)
 {
     struct str rest = str_of(list), name;
     while (rest.n) {
@@ -70,13 +86,27 @@ bool layers_hold(struct layers *l, const char *list)
     return true;
 }
 
-void layers_release(struct layers *l, const char *list)
+bool layers_hold(struct layers *l, const char *rootfs, const char *list)
 {
-    struct str rest = str_of(list), name;
+    struct str root = layers_root(rootfs);
+    if (root.n && !hold_one(l, root))
+        return false;
+    if (hold_list(l, list))
+        return true;
+    if (root.n)
+        release_one(l, root);
+    return false;
+}
+
+void layers_release(struct layers *l, const char *rootfs, const char *list)
+{
+    struct str rest = str_of(list), name, root = layers_root(rootfs);
     while (rest.n) {
         (void)str_cut(rest, ',', &name, &rest);
         release_one(l, name);
     }
+    if (root.n)
+        release_one(l, root);
 }
 
 bool layers_has(const struct layers *l, struct str name) { return map_get(&l->by_name, name); }

@@ -75,10 +75,11 @@ static const char *const statements[SQL_COUNT] = {
                       " created_us) VALUES(?1, ?2, 'capturing', ?3, ?4, ?5, ?6, ?7)",
     [SQL_BUILD_READY] = "UPDATE build SET state = 'ready' WHERE id = ?1",
     [SQL_BUILD_REMOVE] = "DELETE FROM build WHERE id = ?1",
-    [SQL_BUILD_RETIRE] = "UPDATE build SET state = 'retired', layers = '', config = '{}'"
-                         " WHERE id = ?1 AND EXISTS (SELECT 1 FROM job WHERE build_id = ?1)",
+    [SQL_BUILD_RETIRE] =
+        "UPDATE build SET state = 'retired', layers = '', rootfs = '', config = '{}'"
+        " WHERE id = ?1 AND EXISTS (SELECT 1 FROM job WHERE build_id = ?1)",
     [SQL_BUILD_REMOVE_READY] = "DELETE FROM build WHERE id = ?1 AND state = 'ready'",
-    [SQL_BUILD_UNTAGGED] = "SELECT b.id, b.layers FROM build b WHERE b.template_id = ?1"
+    [SQL_BUILD_UNTAGGED] = "SELECT b.id, b.layers, b.rootfs FROM build b WHERE b.template_id = ?1"
                            " AND b.state = 'ready'"
                            " AND NOT EXISTS (SELECT 1 FROM tag WHERE build_id = b.id)",
     [SQL_BUILD_EACH] = STORE_BUILD_SELECT " LEFT JOIN tag t ON t.build_id = b.id"

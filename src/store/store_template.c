@@ -100,7 +100,9 @@ int store_remove_untagged(struct store *s, const char *template_id, store_build_
         if (step == SQLITE_ROW) {
             struct store_build b = { .id = (const char *)sqlite3_column_text(q, 0),
                                      .template_id = template_id,
-                                     .layers = (const char *)sqlite3_column_text(q, 1) };
+                                     .state = "ready",
+                                     .layers = (const char *)sqlite3_column_text(q, 1),
+                                     .rootfs = (const char *)sqlite3_column_text(q, 2) };
             (void)str_copy(str_of(b.id), id, sizeof id);
             (void)gone(data, &b);
         } else if (step != SQLITE_DONE) {

@@ -27,7 +27,8 @@ void build_log_add(struct build_log *l, enum log_of level, const char *step, str
 void build_log_deinit(struct build_log *l);
 struct store_logs build_log_all(const struct build_log *l);
 
-/* Invariants: 1. in all->active from its start until it is freed. 2. `layers` is held. */
+/* Invariants: 1. in all->active from its start until it is freed. 2. `layers` is held, and so is
+ * base.rootfs while holds_base. */
 struct build {
     struct list node;
     struct builds *all;
@@ -38,6 +39,7 @@ struct build {
     struct arena arena;
     struct recipe recipe;
     struct template base;
+    bool holds_base;
     struct recipe_context context;
     char (*keys)[RECIPE_KEY_SIZE]; /* [0] of the base, [n] after step n */
     char *layers;                  /* so far, above base.rootfs; NULL: none */

@@ -8,11 +8,11 @@
 
 bool build_set_layers(struct build *b, char *layers)
 {
-    if (!layers || !fleet_layers_hold(b->all->spec.fleet, layers)) {
+    if (!layers || !fleet_layers_hold(b->all->spec.fleet, NULL, layers)) {
         free(layers);
         return false;
     }
-    fleet_layer_release(b->all->spec.fleet, b->layers);
+    fleet_layers_release(b->all->spec.fleet, NULL, b->layers);
     free(b->layers);
     b->layers = layers;
     return true;

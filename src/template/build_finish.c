@@ -62,7 +62,7 @@ static void done(struct build *b)
     json_t *config = config_of(b);
     CLEANUP(freep) char *text = config ? json_dumps(config, JSON_COMPACT) : NULL;
     json_decref(config);
-    if (!text || !fleet_layers_hold(all->spec.fleet, b->layers)) {
+    if (!text || !fleet_layers_hold(all->spec.fleet, b->base.rootfs, b->layers)) {
         build_fail(b, "out of memory");
         return;
     }
@@ -78,7 +78,7 @@ static void done(struct build *b)
                            fleet_layers_collect, &gone);
     if (r < 0) {
         buf_deinit(&gone);
-        fleet_layer_release(all->spec.fleet, b->layers);
+        fleet_layers_release(all->spec.fleet, b->base.rootfs, b->layers);
         build_fail(b, "it cannot be recorded");
         return;
     }

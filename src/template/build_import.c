@@ -90,14 +90,11 @@ static int record(struct builds *all, struct op *op, const struct build_made *ma
 {
     struct buf gone;
     const struct store_log line = { clock_wall_us(), LOG_OF_INFO, "", "Imported from a file" };
-    if (!fleet_layers_hold(all->spec.fleet, b->layers))
-        return op_fail(op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
     buf_init(&gone, 0);
     int r = store_job_done(all->spec.store, b, made->tags, (struct store_logs){ &line, 1 },
                            fleet_layers_collect, &gone);
     if (r < 0) {
         buf_deinit(&gone);
-        fleet_layer_release(all->spec.fleet, b->layers);
         return op_fail(op, FAULT_UNAVAILABLE, -r, "the template cannot be recorded");
     }
     fleet_layers_gone(all->spec.fleet, &gone);
@@ -117,6 +114,10 @@ int builds_import(struct builds *all, struct op *op, const struct build_import *
     (void)json_get_int(config, "memoryMB", &q.memory_mb);
     if (r == 0 && (q.cpus > 32 || q.memory_mb < 128 || q.memory_mb > INT32_MAX))
         r = invalid(op, "cpus must be 1 to 32, memoryMB 128 or more");
+    /* whatever becomes of it, what was placed for it is needed, or dropped */
+    bool is_held = r == 0 && fleet_layers_hold(all->spec.fleet, rootfs, layers);
+    if (r == 0 && !is_held)
+        r = op_fail(op, FAULT_UNAVAILABLE, ENOMEM, "out of memory");
     bool same = r == 0 && is_same(all, from->name, rootfs, layers, config, out);
     if (r == 0 && !same)
         text = json_dumps(config, JSON_COMPACT);
@@ -133,6 +134,8 @@ int builds_import(struct builds *all, struct op *op, const struct build_import *
                                        .created_us = clock_wall_us() };
         r = record(all, op, out, &b);
     }
+    if (is_held && (r < 0 || same))
+        fleet_layers_release(all->spec.fleet, rootfs, layers);
     json_decref(config);
     return r;
 }

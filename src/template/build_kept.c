@@ -63,7 +63,7 @@ static void make_room(struct builds *all, const struct kept_kind *kind)
                 (o.bytes > kind->bytes_max || o.count > kind->count_max) &&
                 store_kept_remove(all->spec.store, kind->name, o.key) == 0;
         if (again)
-            fleet_layer_release(all->spec.fleet, o.layers);
+            fleet_layers_release(all->spec.fleet, NULL, o.layers);
         free(o.layers);
     }
 }
@@ -75,14 +75,14 @@ void build_keep(struct builds *all, const struct kept_kind *kind, const char *ke
     CLEANUP(freep) char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
     CLEANUP(freep) char *layers = text ? layers_of(text) : NULL;
     json_decref(value);
-    if (!layers || !fleet_layers_hold(all->spec.fleet, layers))
+    if (!layers || !fleet_layers_hold(all->spec.fleet, NULL, layers))
         return; /* it is made again next time */
     int r = build_kept_layers(all, kind, key, &before);
     if (r >= 0)
         r = store_kept_put(
             all->spec.store,
             &(struct store_kept){ kind->name, key, text, (int64_t)bytes, clock_wall_us() });
-    fleet_layer_release(all->spec.fleet, r < 0 ? layers : before);
+    fleet_layers_release(all->spec.fleet, NULL, r < 0 ? layers : before);
     make_room(all, kind);
 }
 
@@ -90,7 +90,7 @@ static int hold(void *data, const struct store_kept *k)
 {
     struct builds *all = data;
     CLEANUP(freep) char *layers = layers_of(k->value);
-    return fleet_layers_hold(all->spec.fleet, layers) ? 0 : -ENOMEM;
+    return fleet_layers_hold(all->spec.fleet, NULL, layers) ? 0 : -ENOMEM;
 }
 
 int build_kept_load(struct builds *all)

@@ -41,7 +41,9 @@ void build_free(struct build *b)
     guest_run_deinit(&b->start);
     http_fetch_cancel(&b->upload);
     bench_destroy(&b->bench);
-    fleet_layer_release(b->all->spec.fleet, b->layers);
+    fleet_layers_release(b->all->spec.fleet, NULL, b->layers);
+    if (b->holds_base)
+        fleet_layers_release(b->all->spec.fleet, b->base.rootfs, NULL);
     free(b->layers);
     template_deinit(&b->base);
     json_decref(b->context.envs);
@@ -346,7 +348,8 @@ void build_begin(struct build *b)
 void build_base_found(struct build *b)
 {
     bool has_layers = b->base.layers != NULL;
-    if (!begin_context(b) || !make_keys(b) ||
+    b->holds_base = fleet_layers_hold(b->all->spec.fleet, b->base.rootfs, NULL);
+    if (!b->holds_base || !begin_context(b) || !make_keys(b) ||
         (has_layers && !build_set_layers(b, str_dup(str_of(b->base.layers))))) {
         build_fail(b, "out of memory");
         return;

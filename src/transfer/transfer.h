@@ -41,8 +41,9 @@ int transfer_place(struct op *op, struct transfer_import *t);
 /* Whether all layers are still there: the server drops those that no template has when it starts
  * anew. */
 bool transfer_is_placed(const struct transfer_import *t);
-/* `keeps`: what was placed stays; else it is taken away again. */
-void transfer_close(struct transfer_import *t, bool keeps);
+/* What was placed stays: the server, which may have given it to another import's template already,
+ * removes what no template needs, at the latest when it starts anew. */
+void transfer_close(struct transfer_import *t);
 
 const char *transfer_name(const struct transfer_import *t);
 /* What is to be told to the server: {"config", "rootfs", "layers"}; a new object. NULL: memory. */

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <linux/limits.h> /* PATH_MAX */
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,11 +16,33 @@ struct export
     int64_t sizes[TRANSFER_LAYERS];
     char names[TRANSFER_LAYERS][TRANSFER_NAME_SIZE];
     uint32_t count;
+    int rootfs_lock;
     char rootfs_sum[TRANSFER_SUM_SIZE];
     char sums[TRANSFER_LAYERS][TRANSFER_SUM_SIZE];
 };
 
-/* -- layers: opened first, so that nobody takes them away while others are written -- */
+/* -- opened or locked first, so that nobody takes them away while others are written -- */
+
+/* NAME of STATE/templates/NAME/rootfs. */
+static struct str origin_of(const struct export *x)
+{
+    const char *end = strrchr(x->e->rootfs, '/'), *begin = end;
+    while (begin && begin > x->e->rootfs && begin[-1] != '/')
+        begin--;
+    return begin ? str_make(begin, (size_t)(end - begin)) : STR_NONE;
+}
+
+static int lock_rootfs(struct export *x)
+{
+    char path[PATH_MAX], name[256];
+    (void)snprintf(path, sizeof path, "%s/templates", x->e->state);
+    CLEANUP(fd_closep) int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0 && str_copy(origin_of(x), name, sizeof name))
+        x->rootfs_lock = transfer_root_lock(dir, name);
+    return x->rootfs_lock < 0 ? op_fail(x->out.op, FAULT_NOT_FOUND, ENOENT,
+                                        "the root file system of the template is not there")
+                              : 0;
+}
 
 static int open_layers(struct export *x)
 {
@@ -51,20 +74,16 @@ static int open_layers(struct export *x)
 
 static char *head_text(const struct export *x)
 {
-    const char *origin = NULL, *end = strrchr(x->e->rootfs, '/');
-    size_t n = 0;
-    while (end && end > x->e->rootfs && end[-1] != '/') {
-        origin = --end;
-        n++;
-    }
+    struct str origin = origin_of(x);
     json_t *layers = json_array();
     for (uint32_t i = 0; i < x->count; i++)
         (void)json_array_append_new(layers, json_pack("{s:s, s:I, s:s}", "origin", x->names[i],
                                                       "size", (json_int_t)x->sizes[i], "sha256",
                                                       x->sums[i][0] ? x->sums[i] : no_sum));
-    json_t *v = json_pack("{s:i, s:s, s:O, s:{s:s%, s:s}, s:o}", "format", 1, "name", x->e->name,
-                          "config", x->e->config, "rootfs", "origin", origin ? origin : "", n,
-                          "sha256", x->rootfs_sum[0] ? x->rootfs_sum : no_sum, "layers", layers);
+    json_t *v =
+        json_pack("{s:i, s:s, s:O, s:{s:s%, s:s}, s:o}", "format", 1, "name", x->e->name, "config",
+                  x->e->config, "rootfs", "origin", origin.n ? origin.p : "", origin.n, "sha256",
+                  x->rootfs_sum[0] ? x->rootfs_sum : no_sum, "layers", layers);
     char *text = v ? json_dumps(v, JSON_INDENT(1)) : NULL;
     json_decref(v);
     return text;
@@ -107,7 +126,9 @@ static int run(struct export *x)
 {
     char sum[TRANSFER_SUM_SIZE];
     struct op *op = x->out.op;
-    int fd = x->out.fd, r = open_layers(x);
+    int fd = x->out.fd, r = lock_rootfs(x);
+    if (r == 0)
+        r = open_layers(x);
     if (r == 0)
         r = put_head(x, sum);
     if (r == 0)
@@ -136,12 +157,13 @@ static int run(struct export *x)
 
 int transfer_export(struct op *op, struct transfer_export *e, int fd)
 {
-    struct export x = { .e = e };
+    struct export x = { .e = e, .rootfs_lock = -1 };
     int r = transfer_out_init(&x.out, op, fd);
     if (r == 0)
         r = run(&x);
     for (uint32_t i = 0; i < x.count; i++)
         fd_closep(&x.layers[i]);
+    fd_closep(&x.rootfs_lock);
     transfer_out_deinit(&x.out);
     return r;
 }

@@ -20,7 +20,7 @@ struct layer {
     char sum[TRANSFER_SUM_SIZE], name[TRANSFER_NAME_SIZE];
     int64_t size, end; /* end: of the last piece */
     int fd;
-    bool is_there, is_placed;
+    bool is_there;
 };
 
 struct transfer_import {
@@ -30,7 +30,8 @@ struct transfer_import {
     char stage[32];
     int stage_fd;
     char name[256], origin[128], rootfs_sum[TRANSFER_SUM_SIZE], rootfs[128];
-    bool has_rootfs, is_rootfs_placed; /* it is there already; we put it there */
+    bool has_rootfs; /* it is there already */
+    int rootfs_lock; /* of it, until the server has heard */
     json_t *config;
     struct layer layers[TRANSFER_LAYERS];
     uint32_t count, at; /* layers; the one being read */
@@ -168,11 +169,11 @@ static int take_layer(struct transfer_import *t, const json_t *v)
 static int find_rootfs(struct transfer_import *t)
 {
     char path[PATH_MAX], sum[TRANSFER_SUM_SIZE] = "";
-    struct stat st;
     struct transfer_out out;
     int r = 0;
     (void)snprintf(path, sizeof path, "%s/templates/%s/rootfs", t->state, t->origin);
-    if (lstat(path, &st) == 0) {
+    t->rootfs_lock = transfer_root_lock(t->templates, t->origin);
+    if (t->rootfs_lock >= 0) {
         r = transfer_out_init(&out, t->op, -1);
         if (r == 0)
             r = transfer_put_tree(&out, path);
@@ -184,8 +185,10 @@ static int find_rootfs(struct transfer_import *t)
         (void)str_copy(str_of(t->origin), t->rootfs, sizeof t->rootfs);
         return r;
     }
+    fd_closep(&t->rootfs_lock);
     (void)snprintf(t->rootfs, sizeof t->rootfs, ".%.32s", t->rootfs_sum);
-    t->has_rootfs = fstatat(t->templates, t->rootfs, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    t->rootfs_lock = transfer_root_lock(t->templates, t->rootfs);
+    t->has_rootfs = t->rootfs_lock >= 0;
     return r;
 }
 
@@ -394,7 +397,7 @@ int transfer_read(struct op *op, const char *state, int fd, struct transfer_impo
     if (!t)
         return op_fail(op, FAULT_CAPACITY, ENOMEM, "out of memory");
     t->op = op;
-    t->templates = t->layers_dir = t->stage_fd = t->root = -1;
+    t->templates = t->layers_dir = t->stage_fd = t->root = t->rootfs_lock = -1;
     tar_reader_init(&t->tar);
     buf_init(&t->text, LIMIT_TRANSFER_HEAD_SIZE);
     transfer_unpack_init(&t->unpack, op, -1);
@@ -409,18 +412,35 @@ int transfer_read(struct op *op, const char *state, int fd, struct transfer_impo
     return r;
 }
 
+/* Locked before it has its name: nobody finds it without. */
+static int place_rootfs(struct transfer_import *t)
+{
+    if (t->rootfs_lock >= 0)
+        return 0;
+    t->rootfs_lock = transfer_root_lock(t->stage_fd, "t");
+    if (t->rootfs_lock < 0)
+        return host(t, "the root file system cannot be locked");
+    if (renameat2(t->stage_fd, "t", t->templates, t->rootfs, RENAME_NOREPLACE) == 0)
+        return 0;
+    int e = errno;
+    fd_closep(&t->rootfs_lock);
+    if (e == EEXIST) /* by another import meanwhile */
+        t->rootfs_lock = transfer_root_lock(t->templates, t->rootfs);
+    if (t->rootfs_lock >= 0)
+        return 0;
+    return op_fail(t->op, FAULT_HOST, e, "the root file system cannot be put in place: %s",
+                   strerror(e));
+}
+
 int transfer_place(struct op *op, struct transfer_import *t)
 {
     char path[32];
     t->op = op;
     if (syncfs(t->stage_fd) < 0)
         return host(t, "the template cannot be made durable");
-    if (!t->has_rootfs && !t->is_rootfs_placed) {
-        t->is_rootfs_placed =
-            renameat2(t->stage_fd, "t", t->templates, t->rootfs, RENAME_NOREPLACE) == 0;
-        if (!t->is_rootfs_placed && errno != EEXIST) /* by another import meanwhile */
-            return host(t, "the root file system cannot be put in place");
-    }
+    int r = place_rootfs(t);
+    if (r < 0)
+        return r;
     for (uint32_t i = 0; i < t->count; i++) {
         struct layer *l = &t->layers[i];
         (void)snprintf(path, sizeof path, "layer%u", i);
@@ -431,7 +451,6 @@ int transfer_place(struct op *op, struct transfer_import *t)
                            "a layer that was there has just been removed; import again");
         if (linkat(t->stage_fd, path, t->layers_dir, l->name, 0) < 0 && errno != EEXIST)
             return host(t, "a layer cannot be put in place");
-        l->is_placed = true;
     }
     return fsync(t->layers_dir) < 0 || fsync(t->templates) < 0
                ? host(t, "the template cannot be made durable")
@@ -446,17 +465,13 @@ bool transfer_is_placed(const struct transfer_import *t)
     return true;
 }
 
-void transfer_close(struct transfer_import *t, bool keeps)
+void transfer_close(struct transfer_import *t)
 {
     transfer_unpack_deinit(&t->unpack);
     fd_closep(&t->root);
-    if (!keeps && t->is_rootfs_placed)
-        (void)file_remove_tree(t->templates, t->rootfs);
-    for (uint32_t i = 0; i < t->count; i++) {
-        if (!keeps && t->layers[i].is_placed)
-            (void)unlinkat(t->layers_dir, t->layers[i].name, 0);
+    fd_closep(&t->rootfs_lock);
+    for (uint32_t i = 0; i < t->count; i++)
         fd_closep(&t->layers[i].fd);
-    }
     if (t->stage[0])
         (void)file_remove_tree(t->templates, t->stage);
     fd_closep(&t->stage_fd);

@@ -66,6 +66,12 @@ int transfer_unpack_end(struct transfer_unpack *u);
 /* Writes all of it at `at` (-1: where the file is). 0 or a negative errno. */
 int transfer_write(int fd, struct str data, off_t at);
 
+/* -- root file systems (transfer_root.c) -- */
+
+/* Locks templates/NAME: as long as the descriptor is open the server does not remove it. -1: there
+ * is none (any more). */
+int transfer_root_lock(int templates, const char *name);
+
 /* -- images (transfer_image.c) -- */
 
 /* Looks at the image of an ext4 file system as somebody without rights, gives it an id of its own

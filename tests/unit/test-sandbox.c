@@ -158,20 +158,57 @@ static void layers_go_with_their_last_holder(void **state)
     struct layers l;
     buf_init(&said, 0);
     layers_init(&l, on_free_layer, &said);
-    assert_true(layers_hold(&l, "l1") && layers_hold(&l, "l2,l1") && layers_hold(&l, NULL) &&
-                layers_hold(&l, ""));
-    layers_release(&l, "l1");
+    assert_true(layers_hold(&l, NULL, "l1") && layers_hold(&l, NULL, "l2,l1") &&
+                layers_hold(&l, NULL, NULL) && layers_hold(&l, NULL, ""));
+    layers_release(&l, NULL, "l1");
     assert_int_equal(buf_used(&said), 0);
     assert_true(layers_has(&l, STR("l1")) && layers_has(&l, STR("l2")));
-    assert_true(layers_hold(&l, "l3,l2,l1"));
-    layers_release(&l, "l2,l1");
-    layers_release(&l, "unknown");
+    assert_true(layers_hold(&l, NULL, "l3,l2,l1"));
+    layers_release(&l, NULL, "l2,l1");
+    layers_release(&l, NULL, "unknown");
     assert_int_equal(buf_used(&said), 0);
-    layers_release(&l, "l3,l2,l1");
+    layers_release(&l, NULL, "l3,l2,l1");
     assert_string_equal(buf_cstr(&said), "l3 l2 l1 ");
     assert_false(layers_has(&l, STR("l1")));
     layers_deinit(&l);
     buf_deinit(&said);
+}
+
+/* Only those that imports have placed, by their directory's name. */
+static void root_file_systems_go_with_their_last_holder(void **state)
+{
+    (void)state;
+#define SUM "0123456789abcdef0123456789abcdef"
+    static const char *const others[] = { NULL,
+                                          "",
+                                          "/rootfs",
+                                          "/s/templates/" SUM SUM "/rootfs",
+                                          "/s/templates/.image/rootfs",
+                                          "/s/templates/." SUM,
+                                          "/s/templates/." SUM "/rootfs/x",
+                                          "/s/templates/x." SUM "/rootfs",
+                                          "/s/templates/.0123456789abcdeF0123456789abcdef/rootfs",
+                                          "." SUM "/rootfs" };
+    const char *root = "/s/templates/." SUM "/rootfs";
+    struct buf said;
+    struct layers l;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_int_equal(layers_root(others[i]).n, 0);
+    assert_true(str_eq(layers_root(root), STR("." SUM)));
+    buf_init(&said, 0);
+    layers_init(&l, on_free_layer, &said);
+    assert_true(layers_hold(&l, root, "l1") && layers_hold(&l, root, NULL) &&
+                layers_hold(&l, others[3], NULL));
+    assert_true(layers_has(&l, STR("." SUM)));
+    layers_release(&l, root, "l1");
+    layers_release(&l, others[3], NULL);
+    assert_string_equal(buf_cstr(&said), "l1 ");
+    layers_release(&l, NULL, "." SUM); /* as what the store says is gone */
+    assert_string_equal(buf_cstr(&said), "l1 ." SUM " ");
+    assert_false(layers_has(&l, STR("." SUM)));
+    layers_deinit(&l);
+    buf_deinit(&said);
+#undef SUM
 }
 
 static void templates_are_found(void **state)
@@ -558,6 +595,7 @@ int main(void)
         cmocka_unit_test(templates_are_found),
         cmocka_unit_test(snapshots_are_found),
         cmocka_unit_test(layers_go_with_their_last_holder),
+        cmocka_unit_test(root_file_systems_go_with_their_last_holder),
         cmocka_unit_test(lists_are_in_order_whatever_happens),
         cmocka_unit_test(demand_makes_stock_and_fades),
         cmocka_unit_test(turns_are_given_in_order),

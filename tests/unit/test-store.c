@@ -199,6 +199,7 @@ static int see_build(void *data, const struct store_build *b)
     struct seen *n = data;
     size_t at = strlen(n->text);
     n->count++;
+    assert_string_equal(b->rootfs, "/r");
     (void)snprintf(n->text + at, sizeof n->text - at, "%s:%s:%s ", b->id, b->tag ? b->tag : "-",
                    b->layers);
     return 0;

@@ -13,6 +13,7 @@
 #include "engine/ns/ns_kept.h"
 #include "engine/ns/ns_net.h"
 #include "engine/ns/ns_pause.h"
+#include "engine/ns/ns_root.h"
 #include "engine/ns/ns_site.h"
 #include "os/os_file.h"
 
@@ -131,6 +132,7 @@ int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
     map_init(&n->boxes);
     list_init(&n->captures);
     list_init(&n->pauses);
+    list_init(&n->removals);
     int r = ns_host_init(&n->host, config);
     ns_workers_init(&n->workers, &n->host, l);
     ns_layers_init(&n->layers, &n->host);
@@ -148,6 +150,7 @@ int ns_init(struct ns *n, struct loop *l, const struct engine_config *config,
     directories_each(n, n->host.sandboxes, directory_adopt);
     clean(n);
     ns_captures_settle(n);
+    ns_roots_clean(n);
     ns_pool_fill(&n->pool, &config->typical, config->typical_disk);
     return 0;
 }
@@ -164,6 +167,7 @@ void ns_deinit(struct ns *n)
     ns_workers_deinit(&n->workers);
     ns_captures_deinit(n);
     ns_pauses_deinit(n);
+    ns_roots_deinit(n);
     ns_layers_deinit(&n->layers);
     MAP_EACH(i, &n->boxes) {
         ns_box_close(n->boxes.slots[i].value);

@@ -87,6 +87,7 @@ struct ns {
     struct ns_layers layers;
     struct list captures; /* struct capture, see ns_capture.h */
     struct list pauses;   /* struct pause, see ns_pause.h */
+    struct list removals; /* struct removal, ns_root.c */
     struct loop *loop;
     struct map boxes; /* by id */
     int lock;         /* held while this engine lives */
