@@ -1,9 +1,11 @@
 /* GET /archive?path=&username=: a directory and all below it as one tar stream. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/files.h"
 #include "archive/archive.h"
+#include "base/log.h"
 
 struct archive {
     struct http_call *http;
@@ -25,7 +27,10 @@ static void pump(struct http_call *c)
     struct archive *a = c->data;
     for (bool go = true, more = true; go;) {
         more = archive_reader_step(&a->reader, &a->out);
-        if (a->out.failed) {
+        if (a->out.failed || a->reader.error) {
+            if (a->reader.error)
+                log_warn("archive broken off: %s: %s", a->reader.name,
+                         a->reader.error == -ESTALE ? "it has shrunk" : strerror(-a->reader.error));
             archive_free(a);
             http_call_abort(c);
             return;

@@ -35,6 +35,8 @@ struct archive_reader {
     uint64_t bytes;              /* of files so far */
     uint64_t left_out;           /* entries that could not be read, but for those that vanished */
     char first_left_out[256];    /* the first of them */
+    int error;                   /* of reading the file `name`: the stream ends within it; or 0 */
+    char name[256];              /* of the file being read */
     bool has_ended;
     char chunk[ARCHIVE_CHUNK];
 };
@@ -48,7 +50,9 @@ int archive_reader_init_one(struct archive_reader *r, struct str path, struct st
                             struct buf *out);
 void archive_reader_deinit(struct archive_reader *r);
 /* Appends to `out` until it has ARCHIVE_CHUNK bytes or more. True: there is more to come. Files
- * that vanish are left out; what one has shrunk by is zeros. */
+ * that vanish are left out. One that has shrunk, or cannot be read to its end, cannot be mended,
+ * for its size is in the stream already: r->error is negative then, -ESTALE when it has shrunk, and
+ * the reader of the stream must see that it is broken off. */
 bool archive_reader_step(struct archive_reader *r, struct buf *out);
 
 /* ---- stream to tree ---- */

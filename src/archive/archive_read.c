@@ -80,6 +80,7 @@ static int begin_entry(struct archive_reader *r, struct arena *a, struct str pat
         return -ENOMEM;
     tar_put_entry(out, &e);
     r->left = r->size = e.size;
+    (void)snprintf(r->name, sizeof r->name, STR_FMT, STR_ARG(rel));
     r->fd = TAKE_FD(fd);
     return e.type == TAR_DIRECTORY ? level_push(r, path, rel) : 0;
 }
@@ -94,15 +95,15 @@ static void next_entry(struct archive_reader *r, struct archive_level *l, struct
         (void)snprintf(r->first_left_out, sizeof r->first_left_out, STR_FMT, STR_ARG(rel));
 }
 
-/* A piece of the open file. What it has grown by is left out, what it has shrunk by is zeros: the
- * header has promised its size. */
+/* A piece of the open file. What it has grown by is left out; less than the header has promised
+ * breaks the stream off. */
 static void put_piece(struct archive_reader *r, struct buf *out)
 {
     size_t want = r->left < ARCHIVE_CHUNK ? (size_t)r->left : ARCHIVE_CHUNK;
-    ssize_t n = want ? read(r->fd, r->chunk, want) : 0;
+    ssize_t n = want ? TEMP_FAILURE_RETRY(read(r->fd, r->chunk, want)) : 0;
     if (want && n <= 0) {
-        memset(r->chunk, 0, want);
-        n = (ssize_t)want;
+        r->error = n < 0 ? -errno : -ESTALE;
+        return;
     }
     (void)buf_append(out, str_make(r->chunk, (size_t)n));
     r->bytes += (uint64_t)n;
@@ -119,7 +120,8 @@ static void init(struct archive_reader *r)
     r->fd = -1;
     r->left = r->size = 0;
     r->bytes = r->left_out = 0;
-    r->first_left_out[0] = 0;
+    r->first_left_out[0] = r->name[0] = 0;
+    r->error = 0;
     r->has_ended = false;
     arena_init(&r->mem, 0);
 }
@@ -150,7 +152,7 @@ void archive_reader_deinit(struct archive_reader *r)
 
 bool archive_reader_step(struct archive_reader *r, struct buf *out)
 {
-    while (!r->has_ended && !out->failed && buf_used(out) < ARCHIVE_CHUNK) {
+    while (!r->has_ended && !r->error && !out->failed && buf_used(out) < ARCHIVE_CHUNK) {
         struct archive_level *l = r->level;
         if (r->fd >= 0) {
             put_piece(r, out);
@@ -163,5 +165,5 @@ bool archive_reader_step(struct archive_reader *r, struct buf *out)
             r->has_ended = true;
         }
     }
-    return !r->has_ended;
+    return !r->has_ended && !r->error;
 }

@@ -68,6 +68,9 @@ static void pack(struct cli_mover *m)
         fail(m, FAULT_INVALID, "%s is no file and no directory", m->path);
     else if (rc < 0)
         fail(m, FAULT_INVALID, "cannot read %s: %s", m->path, strerror(-rc));
+    else if (r->error)
+        fail(m, FAULT_INVALID, "cannot read %s: %s", r->name,
+             r->error == -ESTALE ? "it became shorter meanwhile; copy again" : strerror(-r->error));
     else if (r->left_out)
         fail(m, FAULT_FORBIDDEN, "%llu could not be read and were left out, first %s",
              (unsigned long long)r->left_out, r->first_left_out);

@@ -5,6 +5,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { execFileSync } from 'node:child_process'
+import net from 'node:net'
 import { Sandbox } from 'e2b'
 
 let s, headers, tmp
@@ -80,4 +81,49 @@ test('ten thousand small files each way', async () => {
   const tar = Buffer.from(await (await fetch(url('/tmp/many'), { headers })).arrayBuffer())
   assert.deepEqual(await put('/tmp/many2', tar), [204, ''])
   assert.equal((await s.commands.run('diff -r /tmp/many /tmp/many2 && echo same')).stdout, 'same\n')
+})
+
+// GET of `route` on a socket of our own: what came, until the other side closed. After the first bytes the rest has to
+// wait until `meanwhile` is done: more than what lies between here and the file holds.
+async function slowly(route, meanwhile) {
+  const to = new URL(process.env.E2B_SANDBOX_URL)
+  const c = net.connect({ host: to.hostname, port: Number(to.port) })
+  c.write(`GET ${route} HTTP/1.1\r\nHost: ${to.host}\r\n${Object.entries(headers).map(([k, v]) => `${k}: ${v}\r\n`).join('')}Connection: close\r\n\r\n`)
+  const first = await new Promise((resolve, reject) => c.once('data', (d) => { c.pause(); resolve(d) }).once('error', reject))
+  await meanwhile()
+  const pieces = [first]
+  await new Promise((resolve) => c.on('data', (d) => pieces.push(d)).on('error', () => {}).on('close', resolve).resume())
+  const all = Buffer.concat(pieces), end = all.indexOf('\r\n\r\n')
+  return { head: all.subarray(0, end).toString(), body: all.subarray(end + 4) }
+}
+const SIZE = 300_000_000 // without blocks
+const big = () => s.commands.run(`mkdir -p /tmp/shrinks && truncate -s ${SIZE} /tmp/shrinks/f && echo after >/tmp/shrinks/g`)
+const shrink = () => s.commands.run('truncate -s 1000 /tmp/shrinks/f')
+
+test('an archive whose file shrinks is broken off', async () => {
+  const route = `/archive?path=${encodeURIComponent('/tmp/shrinks')}`
+  await big()
+  const whole = await slowly(route, async () => {})
+  assert.match(whole.head, /^HTTP\/1.1 200 .*transfer-encoding: chunked/is)
+  assert.ok(whole.body.length > SIZE && whole.body.subarray(-7).equals(Buffer.from('\r\n0\r\n\r\n')))
+  const cut = await slowly(route, shrink)
+  assert.match(cut.head, /^HTTP\/1.1 200 /)
+  assert.ok(cut.body.length < SIZE, `${cut.body.length} bytes came`)
+  assert.ok(!cut.body.subarray(-7).equals(Buffer.from('\r\n0\r\n\r\n')))
+  // a client that knows HTTP says so, and the next archive is a whole one
+  await big()
+  const r = await fetch(url('/tmp/shrinks'), { headers })
+  const reader = r.body.getReader()
+  await reader.read()
+  await shrink()
+  await assert.rejects(async () => { while (!(await reader.read()).done) ; }, /terminated/)
+  const tar = Buffer.from(await (await fetch(url('/tmp/shrinks'), { headers })).arrayBuffer())
+  assert.equal(execFileSync('tar', ['-xOf', '-', 'g'], { input: tar }).toString(), 'after\n')
+})
+
+test('a file that shrinks while it is sent ends short of its length', async () => {
+  await big()
+  const cut = await slowly(`/files?path=${encodeURIComponent('/tmp/shrinks/f')}`, shrink)
+  assert.match(cut.head, new RegExp(`^HTTP/1.1 200 .*content-length: ${SIZE}`, 'is'))
+  assert.ok(cut.body.length > 0 && cut.body.length < SIZE, `${cut.body.length} bytes came`)
 })

@@ -178,6 +178,42 @@ static void round_trip(void **state)
     end(&to);
 }
 
+/* A file that is shorter, or unreadable, in the middle: the stream ends there, without an end. */
+static void broken_off(void **state)
+{
+    (void)state;
+    struct place from;
+    static struct archive_reader r;
+    char inner[80], path[96];
+    struct buf out;
+    for (int is_shrunk = 0; is_shrunk < 2; is_shrunk++) {
+        begin(&from);
+        assert_int_equal(put(&from, TAR_FILE, "d/file", NULL, 0640, "text"), 0);
+        assert_int_equal(put(&from, TAR_FILE, "d/other", NULL, 0640, "text"), 0);
+        (void)snprintf(inner, sizeof inner, "%s/in/d", from.path);
+        (void)snprintf(path, sizeof path, "%s/file", inner);
+        assert_int_equal(truncate(path, 10 * ARCHIVE_CHUNK), 0);
+        CLEANUP(fd_closep) int dir = open(inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        buf_init(&out, 0);
+        assert_int_equal(archive_reader_init(&r, str_of(inner)), 0);
+        assert_true(archive_reader_step(&r, &out));
+        if (is_shrunk)
+            assert_int_equal(truncate(path, ARCHIVE_CHUNK), 0);
+        else
+            assert_int_equal(dup2(dir, r.fd), r.fd);
+        while (archive_reader_step(&r, &out))
+            buf_reset(&out);
+        assert_int_equal(r.error, is_shrunk ? -ESTALE : -EISDIR);
+        assert_string_equal(r.name, "file");
+        size_t had = buf_used(&out);
+        assert_false(archive_reader_step(&r, &out));
+        assert_int_equal(buf_used(&out), had);
+        archive_reader_deinit(&r);
+        buf_deinit(&out);
+        end(&from);
+    }
+}
+
 /* What only exports of templates have: owners, and bytes with NUL among them. */
 static void owners_and_capabilities(void **state)
 {
@@ -215,7 +251,10 @@ static void owners_and_capabilities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(owners_and_capabilities),
-                                        cmocka_unit_test(plain), cmocka_unit_test(hostile),
-                                        cmocka_unit_test(replaced), cmocka_unit_test(round_trip) };
+                                        cmocka_unit_test(plain),
+                                        cmocka_unit_test(hostile),
+                                        cmocka_unit_test(replaced),
+                                        cmocka_unit_test(round_trip),
+                                        cmocka_unit_test(broken_off) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
