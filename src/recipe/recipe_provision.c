@@ -15,7 +15,11 @@
     "[ -n \"$missing\" ] || exit 0\n"
 
 /* How to install $p, how to leave nothing behind, and packages that have other names than their
- * commands. */
+ * commands. None of them may ask, and without a network they give up soon: dnf tries ten times by
+ * default. microdnf knows few options, -q and the times are not among them; --allowerasing is for
+ * images with curl's small library, which stands in the way of curl. Old apk has no --timeout, old
+ * pacman no sandbox for its downloads, which fails where the kernel lets nobody use Landlock.
+ * pacman has only whole upgrades: a package of today beside libraries of yesterday may not run. */
 #define CHOOSE                                                                                     \
     "names='certs=ca-certificates ss=iproute2 pgrep=procps useradd=shadow'\n"                      \
     "tidy() { :; }\n"                                                                              \
@@ -25,14 +29,23 @@
     "  try() { apt-get update $o && apt-get install -y --no-install-recommends $o $p; }\n"         \
     "  tidy() { apt-get clean; rm -rf /var/lib/apt/lists/*; }\n"                                   \
     "  names=\"$names useradd=passwd\"\n"                                                          \
-    "elif d=$(command -v dnf || command -v microdnf || command -v yum); then\n"                    \
-    "  try() { $d install -y -q $p; }\n"                                                           \
+    "elif has dnf || has microdnf || has yum; then\n"                                              \
+    "  d=yum o='--setopt=timeout=15 --setopt=retries=1'\n"                                         \
+    "  ! has microdnf || { d=microdnf o=--setopt=install_weak_deps=0; }\n"                         \
+    "  ! has dnf || d=dnf\n"                                                                       \
+    "  [ $d != dnf ] || o='--setopt=timeout=15 --setopt=retries=1 --allowerasing'\n"               \
+    "  [ $d != dnf ] || o=\"$o --setopt=install_weak_deps=False\"\n"                               \
+    "  try() { $d install -y $o $p; }\n"                                                           \
     "  tidy() { $d clean all; }\n"                                                                 \
     "  names=\"$names ss=iproute pgrep=procps-ng useradd=shadow-utils\"\n"                         \
     "elif has apk; then\n"                                                                         \
-    "  try() { apk add --no-cache -q --timeout 15 $p; }\n"                                         \
+    "  o=\n"                                                                                       \
+    "  ! apk add --help 2>&1 | grep -q -e --timeout || o='--timeout 15'\n"                         \
+    "  try() { apk add --no-cache -q $o $p; }\n"                                                   \
     "elif has pacman; then\n"                                                                      \
-    "  try() { pacman -Sy --noconfirm --quiet --needed $p; }\n"                                    \
+    "  o=\n"                                                                                       \
+    "  ! pacman -S --help 2>&1 | grep -q -e --disable-sandbox || o=--disable-sandbox\n"            \
+    "  try() { pacman -Syu --noconfirm --needed $o $p; }\n"                                        \
     "  tidy() { rm -rf /var/cache/pacman/pkg/*; }\n"                                               \
     "  names=\"$names pgrep=procps-ng\"\n"                                                         \
     "else\n"                                                                                       \
