@@ -19,6 +19,7 @@ struct engine_config {
     uint32_t pool;                  /* networks and disks made ahead */
     struct cgroup_limits typical;   /* what most sandboxes have: the pool is made for them */
     uint64_t typical_disk;          /* bytes */
+    const char *site_files;         /* directory of files of this host for every sandbox, or NULL */
     bool with_parent;               /* end when the process that started this one ends */
     bool overlay_paths; /* build overlays as kernels before 6.13 need it (found out by itself; a
                            test forces it) */

@@ -30,6 +30,7 @@ static const struct option {
     { "cpus-milli", NUMBER64, offsetof(struct engine_config, typical.cpus_milli) },
     { "pids", NUMBER64, offsetof(struct engine_config, typical.pids) },
     { "disk-mb", MEBIBYTES, offsetof(struct engine_config, typical_disk) },
+    { "site-files", TEXT, offsetof(struct engine_config, site_files) },
     { "overlay-paths", FLAG, offsetof(struct engine_config, overlay_paths) },
     { "with-parent", FLAG, offsetof(struct engine_config, with_parent) },
     { "domain", IGNORED, 0 },

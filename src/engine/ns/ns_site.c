@@ -17,6 +17,9 @@
 #define BUNDLE "etc/ssl/certs/ca-certificates.crt"
 #define BUNDLE_SIZE (8u << 20)
 #define KNOWN 64
+#define FILE_SIZE (4u << 20) /* of a site's own */
+#define FILES_MOST 1000
+#define FILES_DEEP 16
 
 static const char hosts[] = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
                             "127.0.1.1 " NS_HOSTNAME " e2b\n127.0.0.1 events.e2b.local\n";
@@ -123,14 +126,21 @@ static void hash_add(uint64_t *h, struct str s)
 struct layer {
     int template, dir;
     uint64_t hash; /* of all files put */
+    uint32_t own_files;
 };
+
+static int layer_put_mode(struct layer *l, const char *file, mode_t mode, struct str text)
+{
+    hash_add(&l->hash, str_of(file));
+    hash_add(&l->hash, str_make((const char *)&mode, sizeof mode));
+    hash_add(&l->hash, text);
+    int r = layer_mkdirs(l->template, l->dir, file);
+    return r < 0 ? TRACE(r) : TRACE(file_save(l->dir, file, mode, text));
+}
 
 static int layer_put(struct layer *l, const char *file, struct str text)
 {
-    hash_add(&l->hash, str_of(file));
-    hash_add(&l->hash, text);
-    int r = layer_mkdirs(l->template, l->dir, file);
-    return r < 0 ? TRACE(r) : TRACE(file_save(l->dir, file, 0644, text));
+    return TRACE(layer_put_mode(l, file, 0644, text));
 }
 
 /* Copies the host's extra authorities and appends them to the template's bundle. */
@@ -161,7 +171,65 @@ static int authorities_put(struct layer *l)
     return TRACE(r);
 }
 
-static int layer_fill(struct layer *l)
+/* -- files of this host's own -- */
+
+static int own_file_put(struct layer *l, int fd, mode_t mode, const char *path)
+{
+    struct buf text;
+    buf_init(&text, FILE_SIZE);
+    int r = ++l->own_files > FILES_MOST ? RAISE(-E2BIG)
+            : append_file(fd, &text)    ? 0
+                                        : RAISE(-EFBIG);
+    r = r < 0 ? r : layer_put_mode(l, path, mode & 0111 ? 0755 : 0644, buf_str(&text));
+    buf_deinit(&text);
+    return TRACE(r);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* Everything in the directory `path` below `all`, in the order of names: the hash depends on it. */
+static int own_files_put(struct layer *l, int all, const char *path, int depth)
+{
+    struct dirent **names = NULL;
+    int count = depth > FILES_DEEP ? -1 : scandirat(all, *path ? path : ".", &names, NULL, by_name);
+    int r = count < 0 ? RAISE(depth > FILES_DEEP ? -ELOOP : -errno) : 0;
+    for (int i = 0; i < count; i++) {
+        CLEANUP(freep) struct dirent *e = names[i];
+        struct stat st = { 0 };
+        char at[512];
+        if (r < 0 || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        int n = snprintf(at, sizeof at, "%s%s%s", path, *path ? "/" : "", e->d_name);
+        CLEANUP(fd_closep) int fd = openat(all, at, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (n >= (int)sizeof at || fd < 0 || fstat(fd, &st) < 0)
+            r = RAISE(n >= (int)sizeof at ? -ENAMETOOLONG : -errno);
+        else if (S_ISDIR(st.st_mode))
+            r = own_files_put(l, all, at, depth + 1);
+        else if (S_ISREG(st.st_mode))
+            r = own_file_put(l, fd, st.st_mode, at);
+        else
+            r = RAISE(-EINVAL);
+        if (r < 0 && !(fd >= 0 && S_ISDIR(st.st_mode)))
+            log_error(
+                "site file %s: %s; only files and directories, of at most %u MiB, can be given", at,
+                strerror(-r), FILE_SIZE >> 20);
+    }
+    free(names);
+    return r;
+}
+
+static int site_files_put(struct layer *l, const char *dir)
+{
+    CLEANUP(fd_closep) int all = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (all < 0) /* most hosts have none */
+        return !dir || errno == ENOENT ? 0 : RAISE(-errno);
+    return TRACE(own_files_put(l, all, "", 0));
+}
+
+static int layer_fill(struct layer *l, const char *site_files)
 {
     struct buf resolv;
     buf_init(&resolv, 4096);
@@ -174,11 +242,14 @@ static int layer_fill(struct layer *l)
     if (r == 0)
         r = layer_put(l, "etc/resolv.conf", buf_str(&resolv));
     buf_deinit(&resolv);
-    return r < 0 ? TRACE(r) : TRACE(authorities_put(l));
+    if (r == 0)
+        r = authorities_put(l);
+    return r < 0 ? TRACE(r) : TRACE(site_files_put(l, site_files));
 }
 
 /* The root of the layer stands for "/" itself. */
-static int layer_make(const char *template, const char *path, uint64_t *content)
+static int layer_make(const char *template, const char *site_files, const char *path,
+                      uint64_t *content)
 {
     struct stat st;
     CLEANUP(fd_closep) int root = open(template, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -189,7 +260,7 @@ static int layer_make(const char *template, const char *path, uint64_t *content)
         return RAISE(-errno);
     struct layer l = { .template = root, .dir = dir, .hash = 0xcbf29ce484222325ull };
     hash_add(&l.hash, str_of(template));
-    int r = layer_fill(&l);
+    int r = layer_fill(&l, site_files);
     *content = l.hash;
     return TRACE(r);
 }
@@ -207,7 +278,7 @@ static int layer_get(const struct ns_host *h, const char *template, char *path, 
     uint64_t content = 0;
     (void)file_remove_tree(h->state, "site/.new");
     (void)snprintf(made, sizeof made, "%s/site/.new", h->config->state);
-    int r = layer_make(template, made, &content);
+    int r = layer_make(template, h->config->site_files, made, &content);
     if (r == 0) {
         (void)snprintf(path, size, "%s/site/%016llx", h->config->state,
                        (unsigned long long)content);

@@ -1,5 +1,6 @@
 /* The site layer: what this host adds on top of a template. Names of the sandbox, resolvers, the
- * host's extra certificate authorities. The same for all sandboxes of a template, so nothing has to
+ * host's extra certificate authorities, and the files of config->site_files: mirrors of packages,
+ * proxies. The same for all sandboxes of a template, so nothing has to
  * be written at create. Directories are content-addressed under STATE/site/. */
 #pragma once
 

@@ -94,6 +94,7 @@ static void define_engine(struct manager *m)
     service_arg(s, "--disk-mb", m->config.sandbox_disk_mb); /* what the pool is made for */
     service_arg(s, "--memory-mb", m->config.sandbox_memory_mb);
     service_arg(s, "--pids", m->config.sandbox_pids);
+    service_arg(s, "--site-files", m->config.site_files);
     service_arg(s, "--with-parent", "1");
 }
 
