@@ -45,12 +45,19 @@ void ns_roots_each(const struct ns_host *h, void (*fn)(void *data, const char *n
 
 /* -- removing -- */
 
-/* Its new name must not be lost when it is half gone: a power cut would bring the old one back. */
+/* Its new name must not be lost when it is half gone: a power cut would bring the old one back. The
+ * worker of an engine that was killed may be at it still: two would stumble over each other. */
 static int remove_run(const struct ns_host *h, struct ns_work *w)
 {
     const struct removal *r = w->data;
     CLEANUP(fd_closep) int templates = directory_open(h);
     if (templates < 0 || fsync(templates) < 0)
+        return RAISE(-errno);
+    CLEANUP(fd_closep)
+    int lock = openat(templates, r->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (lock < 0)
+        return errno == ENOENT ? 0 : RAISE(-errno);
+    if (flock(lock, LOCK_EX) < 0)
         return RAISE(-errno);
     return TRACE(file_remove_tree(templates, r->name));
 }
