@@ -4,7 +4,7 @@
 
 #define LIB "/usr/local/lib/belljar/"
 
-static const char *const python[] = { "python3", LIB "python/belljar_kernel.py", "-f",
+static const char *const python[] = { "python3", LIB "python/ipykernel_launcher.py", "-f",
                                       "{connection}", NULL };
 static const char *const r[] = {
     "R", "--slave", "-e",
