@@ -269,6 +269,16 @@ static void on_task(struct loop_task *t) { conn_turn(t->data); }
 
 static struct http_conn *conn_of(const struct http_call *call) { return call->conn; }
 
+/* Its body may not be read to the end: who would send another request behind it must know. */
+static bool is_left_unread(const struct http_conn *c, int status)
+{
+    if (c->phase != PHASE_BODY || c->body_left == 0)
+        return false;
+    bool is_long = c->body_left < 0 || c->body_left > DISCARD_SIZE; /* < 0: chunked */
+    /* a client that waits for "continue" may never send it */
+    return c->call.head.expect_continue || (status >= 400 && is_long);
+}
+
 static void reply_head(struct http_call *call, int status, const char *type, const char *fields,
                        int64_t length)
 {
@@ -277,8 +287,8 @@ static void reply_head(struct http_call *call, int status, const char *type, con
     bool bodyless = status == 204 || status == 304 || status < 200;
     assert(!call->is_replying);
     call->is_replying = true;
-    if (c->phase == PHASE_BODY && c->body_left != 0 && call->head.expect_continue)
-        c->close_after = true; /* the client may never send its body */
+    if (is_left_unread(c, status))
+        c->close_after = true;
     c->reply_chunked = length < 0 && call->head.minor == 1 && !bodyless;
     c->reply_bare = bodyless || str_eq(call->head.method, STR("HEAD"));
     if (!call->head.keep_alive || (length < 0 && call->head.minor == 0))

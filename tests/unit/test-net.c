@@ -210,6 +210,32 @@ static void a_body_that_is_too_large_is_refused(void **state)
     buf_deinit(&request);
 }
 
+/* It will not be read to its end, so nobody may think that the connection can be used again. */
+static void a_long_body_that_is_refused_ends_the_connection(void **state)
+{
+    static const char *const heads[] = { "Content-Length: 1000000\r\n\r\n",
+                                         "Transfer-Encoding: chunked\r\n\r\n7d0\r\n" };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct buf a, request;
+        bool ended;
+        buf_init(&a, 0);
+        buf_init(&request, 0);
+        buf_printf(&request, "POST /echo HTTP/1.1\r\nHost: x\r\n%s", heads[i]);
+        for (int j = 0; j < 2000; j++)
+            buf_byte(&request, 'x');
+        talk(buf_str(&request), &a, &ended);
+        assert_int_equal(times(buf_str(&a), " 413 "), 1);
+        assert_int_equal(times(buf_str(&a), "Connection: close\r\n"), 1);
+        assert_true(ended);
+        buf_deinit(&a);
+        buf_deinit(&request);
+        close(client);
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&address, address_size), 0);
+    }
+}
+
 static void a_malformed_body_ends_the_call(void **state)
 {
     (void)state;
@@ -287,6 +313,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(pipelined_requests_answer_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_answer_waits_for_its_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_body_that_is_refused_ends_the_connection, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_malformed_body_ends_the_call, setup, teardown),
         cmocka_unit_test_setup_teardown(a_client_that_leaves_is_noticed_once, setup, teardown),
         cmocka_unit_test_setup_teardown(many_slow_readers_share_a_bound, setup, teardown),
