@@ -196,6 +196,9 @@ static int own_files_put(struct layer *l, int all, const char *path, int depth)
     struct dirent **names = NULL;
     int count = depth > FILES_DEEP ? -1 : scandirat(all, *path ? path : ".", &names, NULL, by_name);
     int r = count < 0 ? RAISE(depth > FILES_DEEP ? -ELOOP : -errno) : 0;
+    if (r < 0)
+        log_error("site directory %s: %s; at most %d may lie within each other", path, strerror(-r),
+                  FILES_DEEP);
     for (int i = 0; i < count; i++) {
         CLEANUP(freep) struct dirent *e = names[i];
         struct stat st = { 0 };
