@@ -5,18 +5,9 @@
 #include <stdlib.h>
 #include <sys/statvfs.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
-
-/* Up to `size` - 1 bytes with a NUL. */
-static bool read_text(const char *path, char *out, size_t size)
-{
-    CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
-    out[n > 0 ? n : 0] = 0;
-    return n > 0;
-}
+#include "os/os_file.h"
+#include "os/os_proc.h"
 
 /* "name:   123 kB" in bytes. */
 static uint64_t meminfo(const char *text, const char *name)
@@ -29,15 +20,10 @@ static uint64_t meminfo(const char *text, const char *name)
 static double cpu_used(long processors)
 {
     static uint64_t last_busy, last_all;
-    char text[512];
-    uint64_t v[8] = { 0 }, all = 0;
-    char *at = text;
-    if (!read_text("/proc/stat", text, sizeof text) || strncmp(text, "cpu ", 4) != 0)
+    uint64_t idle, all;
+    if (proc_cpu_ticks(&idle, &all) < 0)
         return 0;
-    at += 4;
-    for (size_t i = 0; i < 8; i++)
-        all += v[i] = strtoull(at, &at, 10);
-    uint64_t busy = all - v[3] - v[4]; /* idle, iowait */
+    uint64_t busy = all - idle;
     uint64_t d_busy = busy - last_busy, d_all = all - last_all;
     last_busy = busy;
     last_all = all;
@@ -50,7 +36,8 @@ void metrics_put(struct buf *b)
     struct statvfs fs = { 0 };
     cpu_set_t set;
     long processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    (void)read_text("/proc/meminfo", text, sizeof text);
+    if (file_get(AT_FDCWD, "/proc/meminfo", text, sizeof text) < 0)
+        text[0] = 0;
     (void)statvfs("/", &fs);
     uint64_t total = meminfo(text, "MemTotal:"), available = meminfo(text, "MemAvailable:");
     uint64_t cache = meminfo(text, "\nCached:"), used = total > available ? total - available : 0;

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -33,6 +34,24 @@ int proc_boot_id(char out[PROC_BOOT_ID_SIZE])
     if (n < 36)
         return RAISE(n < 0 ? (int)n : -EBADMSG);
     out[36] = 0;
+    return 0;
+}
+
+int proc_cpu_ticks(uint64_t *idle, uint64_t *all)
+{
+    char text[256];
+    ssize_t n = file_get(AT_FDCWD, "/proc/stat", text, sizeof text);
+    if (n < 0)
+        return (int)n;
+    if (!str_starts(str_of(text), STR("cpu ")))
+        return RAISE(-EBADMSG);
+    *idle = *all = 0;
+    char *at = text + 4;
+    for (int i = 0; i < 8; i++) { /* user nice system idle iowait irq softirq steal */
+        uint64_t v = strtoull(at, &at, 10);
+        *all += v;
+        *idle += i == 3 || i == 4 ? v : 0;
+    }
     return 0;
 }
 

@@ -14,6 +14,10 @@ int proc_start_time(pid_t pid, uint64_t *ticks);
 /* /proc/sys/kernel/random/boot_id of the host, without the newline. 0 or a negative errno. */
 int proc_boot_id(char out[PROC_BOOT_ID_SIZE]);
 
+/* Ticks of all processors together since the host started, and how many of them were idle: two
+ * calls tell how busy they were in between (proc_stat(5)). 0 or a negative errno. */
+int proc_cpu_ticks(uint64_t *idle, uint64_t *all);
+
 /* A descriptor of namespace `kind` ("net", "user" ...) of `pid`; 0 is the calling process.
  * Negative errno on failure. */
 int proc_namespace(pid_t pid, const char *kind);

@@ -1,33 +1,13 @@
 #include "sandbox/turns.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
+#include "os/os_proc.h"
 
 enum {
     TICK_MS = 50,
     PATIENCE_MS = 1000, /* the processors may be busy with what is no start at all */
 };
-
-/* proc_stat(5): sums over all processors since the host started; unreadable: both 0. */
-static void read_ticks(uint64_t *idle, uint64_t *all)
-{
-    char text[256] = "";
-    CLEANUP(fd_closep) int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-    char *at = text + 4;
-    *idle = *all = 0;
-    if (n < 4 || memcmp(text, "cpu ", 4) != 0)
-        return;
-    for (int i = 0; i < 8; i++) { /* user nice system idle iowait irq softirq steal */
-        uint64_t v = strtoull(at, &at, 10);
-        *all += v;
-        *idle += i == 3 || i == 4 ? v : 0;
-    }
-}
 
 uint32_t turns_extra(uint64_t idle, uint64_t all, uint32_t processors, int64_t since_ms)
 {
@@ -57,8 +37,8 @@ static void on_task(struct loop_task *t) { serve(t->data, 0); }
 static void on_tick(struct loop_timer *t)
 {
     struct turns *all = t->data;
-    uint64_t idle, ticks;
-    read_ticks(&idle, &ticks);
+    uint64_t idle = all->idle, ticks = all->all; /* unreadable: nothing is known */
+    (void)proc_cpu_ticks(&idle, &ticks);
     uint32_t extra = turns_extra(idle - all->idle, ticks - all->all, all->processors,
                                  loop_now_ms(all->loop) - all->given_ms);
     all->idle = idle;
@@ -98,7 +78,7 @@ bool turn_take(struct turns *all, struct turn *t)
         return true;
     }
     if (list_empty(&all->waiting)) {
-        read_ticks(&all->idle, &all->all);
+        (void)proc_cpu_ticks(&all->idle, &all->all);
         (void)loop_timer_start(all->loop, &all->tick, TICK_MS);
     }
     list_push(&all->waiting, &t->node);
