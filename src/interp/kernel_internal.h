@@ -11,6 +11,7 @@ struct kernel_pipe {
     int fd; /* -1: closed */
     struct loop_fd watch;
     struct buf in;
+    size_t searched; /* bytes of `in` without the end of a line */
 };
 /* A descriptor that is written as it takes something. */
 struct kernel_queue {

@@ -12,13 +12,15 @@
 static bool each_line(struct kernel *k, void (*fn)(struct kernel *k, struct str line))
 {
     bool goes_on = kernel_pipe_read(&k->reply);
-    struct str in = buf_str(&k->reply.in), line, rest;
-    size_t used = 0;
-    while (str_cut(str_skip(in, used), '\n', &line, &rest)) {
-        used += line.n + 1;
-        fn(k, line);
+    struct str in = buf_str(&k->reply.in);
+    const char *end;
+    size_t used = 0, seen = k->reply.searched;
+    while (seen < in.n && (end = memchr(in.p + seen, '\n', in.n - seen))) {
+        fn(k, str_make(in.p + used, (size_t)(end - in.p) - used));
+        seen = used = (size_t)(end - in.p) + 1;
     }
     kernel_pipe_consume(&k->reply, used);
+    k->reply.searched = in.n - used;
     return goes_on;
 }
 
