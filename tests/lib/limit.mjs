@@ -1,13 +1,18 @@
-// Loaded before every test file: a test that waits for what never comes ends its file, and says its name, instead of the whole run.
+// Loaded before every test file: a test, or what comes before the first, that waits for what never comes ends its file and says
+// its name, instead of the whole run.
 import { afterEach, beforeEach } from 'node:test'
 
 const LIMIT_S = 300
+const nameOf = (t) => t.fullName ?? t.name
+const begin = (name) => setTimeout(() => {
+  console.log(`\nFAIL ${name}: not over after ${LIMIT_S} s`)
+  process.exit(1)
+}, LIMIT_S * 1000)
 const clocks = new Map()
+const before = begin('what comes before the first test')
 
 beforeEach((t) => {
-  clocks.set(t.fullName ?? t.name, setTimeout(() => {
-    console.log(`\nFAIL ${t.name}: not over after ${LIMIT_S} s`)
-    process.exit(1)
-  }, LIMIT_S * 1000))
+  clearTimeout(before)
+  clocks.set(nameOf(t), begin(t.name))
 })
-afterEach((t) => clearTimeout(clocks.get(t.fullName ?? t.name)))
+afterEach((t) => clearTimeout(clocks.get(nameOf(t))))

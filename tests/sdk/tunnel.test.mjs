@@ -49,7 +49,7 @@ test('a request that is whole before the port takes the connection', async () =>
   const started = new Promise((resolve) => s.commands.run(`python3 -u -c "
 import socket, time
 l = socket.socket(); l.bind(('127.0.0.1', 7002)); l.listen(0)
-full = [socket.create_connection(l.getsockname(), 1)]
+full = [socket.create_connection(l.getsockname())]
 print('ready')
 while not any(r.split()[2].endswith(':1B5A') and r.split()[3] == '02' for r in open('/proc/net/tcp')): time.sleep(.01)
 while True:
