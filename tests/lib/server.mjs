@@ -17,10 +17,9 @@ export function pids(name) {
     // F_GETLK through flock's table: the manager holds a lock on $STATE/lock
     `ino=$(stat -c %i "$1/lock"); awk -v i=":$ino " '$6 ~ i || $0 ~ i {print $5; exit}' /proc/locks`, 'sh', state]).toString().trim() || 0)
   if (name === 'belljar') return manager ? [manager] : []
-  return fs.readdirSync('/proc').filter((p) => /^\d+$/.test(p)).filter((p) => {
-    const argv = read(`/proc/${p}/cmdline`).split('\0')
-    return argv[0] === name && argv.some((a) => a.startsWith(state)) && Number(read(`/proc/${p}/stat`).split(') ')[1]?.split(' ')[1]) === manager
-  }).map(Number)
+  // whose child it is first: the command line of what forks all the time (a fork bomb) is long in coming
+  return fs.readdirSync('/proc').filter((p) => /^\d+$/.test(p) && Number(read(`/proc/${p}/stat`).split(') ')[1]?.split(' ')[1]) === manager)
+    .filter((p) => { const argv = read(`/proc/${p}/cmdline`).split('\0'); return argv[0] === name && argv.some((a) => a.startsWith(state)) }).map(Number)
 }
 
 // kill -9 of a service; resolves when the manager has started another

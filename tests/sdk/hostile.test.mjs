@@ -55,10 +55,11 @@ test('a flood of output with a slow reader: bounded memory, nothing lost', () =>
   })
   assert.equal(res.status, 200)
   const reader = res.body.getReader()
+  const edges = pids('belljar-edge')
   let pending = Buffer.alloc(0), got = 0, peak = 0, end
   for (let i = 0; ; i++) {
     if (i < 20) await new Promise((r) => setTimeout(r, 50)) // a slow start: the flood has to wait
-    peak = Math.max(peak, ...pids('belljar-edge').map(rss))
+    peak = Math.max(peak, ...edges.map(rss))
     const { value, done } = await reader.read()
     if (done) break
     pending = Buffer.concat([pending, value])
