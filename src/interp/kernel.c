@@ -14,12 +14,15 @@
 #include "base/log.h"
 #include "gen/limits.h"
 #include "interp/kernel_internal.h"
+#include "os/os_file.h"
 #include "os/os_sys.h"
 
 #define READ_SIZE 65536
 #define READS_PER_EVENT 32   /* more than a pipe holds */
 #define KEPT_SIZE (1u << 20) /* an empty buffer may stay so large */
 #define HIGH 100 /* descriptors of a child are moved out of the way of the fixed numbers first */
+#define OOM_SCORE STR("800") /* above the server's 500: when memory runs out a kernel goes first   \
+                              */
 
 enum { FD_REQUEST = 3, FD_REPLY = 4, FD_INTERRUPT = 5, FDS = 6 };
 
@@ -111,6 +114,7 @@ static void child_exec(const struct kernel *k, char *const *argv, const int fds[
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)setsid(); /* an interrupt reaches what the cell has started, too */
+    (void)file_put(AT_FDCWD, "/proc/self/oom_score_adj", OOM_SCORE);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a server that is started anew makes its own */
     for (int i = 0; i < FDS; i++)
         up[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD_CLOEXEC, HIGH) : -1;
