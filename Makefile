@@ -39,7 +39,7 @@ down: ## stop the server and end its sandboxes
 
 check: ## install what the tests need, run all of them, end with 'N passed, N failed'
 	@scripts/deps test
-	@$(MAKE) --no-print-directory build debug
+	@$(MAKE) --no-print-directory build
 	@tests/run $(SUITES)
 
 lint: ## layers, sizes, headers alone, generated pages fresh, format

@@ -21,8 +21,8 @@
 #define READS_PER_EVENT 32   /* more than a pipe holds */
 #define KEPT_SIZE (1u << 20) /* an empty buffer may stay so large */
 #define HIGH 100 /* descriptors of a child are moved out of the way of the fixed numbers first */
-#define OOM_SCORE STR("800") /* above the server's 500: when memory runs out a kernel goes first   \
-                              */
+/* Above the server's 500: when memory runs out a kernel goes first. */
+#define OOM_SCORE STR("800")
 
 enum { FD_REQUEST = 3, FD_REPLY = 4, FD_INTERRUPT = 5, FDS = 6 };
 
