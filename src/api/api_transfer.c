@@ -44,8 +44,9 @@ static void put(struct api_call *c, const json_t *body)
         api_reply_fault(c);
     else
         api_reply_json(c, 201, NULL,
-                       json_pack("{s:s, s:s, s:b}", "templateID", made.template_id, "name",
-                                 made.name, "isNew", made.build_id[0] != 0));
+                       json_pack("{s:s, s:s, s:b, s:b}", "templateID", made.template_id, "name",
+                                 made.name, "isNew", made.build_id[0] != 0, "isSettled",
+                                 made.is_settled));
 }
 
 void api_transfer_put(struct api_call *c) { api_take_body(c, false, put); }

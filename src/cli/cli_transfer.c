@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -10,6 +11,8 @@
 #include "cli/cli_print.h"
 #include "cli/cli_server.h"
 #include "transfer/transfer.h"
+
+enum { SETTLE_MS = 50, SETTLE_TRIES = 600 };
 
 static int need_root(struct cli *c)
 {
@@ -77,17 +80,33 @@ int cli_export_run(struct cli *c)
 
 /* -- import -- */
 
-/* The server hears of it when its files are there. Should it have started anew in between, and
- * dropped layers that no template had, they are put there again. */
+/* The server hears of it when its files are there. What was in use before may be on its way out of
+ * the engine just then: it is asked until that is over. Should a layer have gone, with that or
+ * because the server started anew in between, it is put there again. */
 static int announce(struct cli *c, struct transfer_import *t, const char *name)
 {
+    static const struct timespec pause = { .tv_nsec = SETTLE_MS * 1000000L };
+    JSON_OWNED record = transfer_record(t);
     JSON_OWNED answer = NULL;
-    json_t *record = transfer_record(t);
-    if (!record || json_object_set_new(record, "name", json_string(name)) < 0) {
-        json_decref(record);
+    bool is_new = false, is_settled = false;
+    int status = 0;
+    if (!record || json_object_set_new(record, "name", json_string(name)) < 0)
         return cli_fail(c, FAULT_CAPACITY, "out of memory");
+    for (int i = 0; !status && !is_settled && i < SETTLE_TRIES; i++) {
+        if (i)
+            (void)nanosleep(&pause, NULL);
+        json_decref(answer);
+        answer = NULL;
+        status = cli_call(c, "POST", "/belljar/templates", json_incref(record), &answer);
+        is_new = is_new || json_is_true(json_object_get(answer, "isNew"));
+        is_settled = json_is_true(json_object_get(answer, "isSettled"));
     }
-    int status = cli_call(c, "POST", "/belljar/templates", record, &answer);
+    if (!status && !is_settled)
+        status = cli_fail(c, FAULT_UNAVAILABLE,
+                          "the server still removes what was there; import "
+                          "again");
+    if (!status)
+        (void)json_object_set_new(answer, "isNew", json_boolean(is_new));
     for (int i = 0; !status && i < 3 && !transfer_is_placed(t); i++)
         if (transfer_place(&c->op, t) < 0)
             status = cli_fail_op(c);
@@ -95,7 +114,7 @@ static int announce(struct cli *c, struct transfer_import *t, const char *name)
         status = cli_fail(c, FAULT_UNAVAILABLE, "the server has dropped a layer; import again");
     if (!status && cli_flag(c, "json"))
         (void)cli_print_json(answer);
-    else if (!status && !json_is_true(json_object_get(answer, "isNew")))
+    else if (!status && !is_new)
         (void)fprintf(stderr, "%s was there already\n", name);
     return status;
 }

@@ -93,10 +93,6 @@ void engine_link_destroy(struct engine_link *k, struct str id)
 {
     tell(k, ENGINE_DESTROY, EK_ID, id);
 }
-void engine_link_drop(struct engine_link *k, struct str name)
-{
-    tell(k, ENGINE_DROP, EK_LAYER, name);
-}
 
 static void on_reply(struct engine_link *k, const struct msg *m)
 {

@@ -60,7 +60,6 @@ struct buf *engine_link_begin(struct engine_link *k, enum engine_verb verb);
 /* Sends it. c->fn runs once, later, unless c is asked again or cancelled before: then never. */
 void engine_link_ask(struct engine_link *k, struct engine_call *c, int64_t timeout_ms);
 void engine_call_cancel(struct engine_call *c);
-/* Tells the engine to destroy sandbox `id`, or to drop layer `name`; nobody waits (it is found
- * again at the next connect). */
+/* Tells the engine to destroy sandbox `id`; nobody waits (it is found again at the next connect).
+ */
 void engine_link_destroy(struct engine_link *k, struct str id);
-void engine_link_drop(struct engine_link *k, struct str name);

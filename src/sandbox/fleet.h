@@ -60,6 +60,9 @@ int fleet_capture(struct fleet *f, struct op *op, struct sandbox *s, const struc
  * else needs: held until released. False: memory. */
 bool fleet_layers_hold(struct fleet *f, const char *rootfs, const char *layers);
 void fleet_layers_release(struct fleet *f, const char *rootfs, const char *layers);
+/* The engine has been told to drop one of them and has not answered yet: though it is held now, it
+ * may go. */
+bool fleet_layers_leave(const struct fleet *f, const char *rootfs, const char *layers);
 /* What is named in `gone` is needed once less; frees the buffer. */
 void fleet_layers_gone(struct fleet *f, struct buf *gone);
 /* For the verbs of store/ that remove builds: appends what they held to the struct buf `data`. */

@@ -1,6 +1,6 @@
-/* What nobody holds any more goes. A layer is dropped by a word to the engine. A root file system
- * may just be taken up by an import, which then holds its lock until control has heard of it: so
- * the engine's answer is waited for, and it is asked again. */
+/* What nobody holds any more goes. An import may just take it up: it asks until no answer of the
+ * engine is due (fleet_layers_leave), and looks then whether all is there. A root file system it
+ * has locked meanwhile: the engine says so and is asked again. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +31,12 @@ static void drop_free(struct drop *d)
 static void on_dropped(struct engine_call *call, const struct engine_answer *a)
 {
     struct drop *d = call->data;
-    bool is_usual = a->status == -EBUSY || a->status == -ENOTCONN;
-    if (a->status < 0 && !is_usual && !d->has_said)
-        log_warn("root file system %s cannot be removed: " STR_FMT, d->name, STR_ARG(a->text));
-    d->has_said = d->has_said || (a->status < 0 && !is_usual);
-    if (a->status < 0 || d->is_asked_anew)
+    bool is_there = a->status < 0 && a->status != -ENOENT;
+    bool is_odd = is_there && a->status != -EBUSY && a->status != -ENOTCONN;
+    if (is_odd && !d->has_said)
+        log_warn("%s cannot be removed: " STR_FMT, d->name, STR_ARG(a->text));
+    d->has_said = d->has_said || is_odd;
+    if (is_there || d->is_asked_anew)
         (void)loop_timer_start(d->fleet->spec.loop, &d->again, AGAIN_MS);
     else
         drop_free(d);
@@ -72,10 +73,6 @@ static struct drop *find(const struct fleet *f, struct str name)
 
 void fleet_drop_layer(struct fleet *f, struct str name)
 {
-    if (!str_starts(name, STR("."))) {
-        engine_link_drop(f->engine, name);
-        return;
-    }
     struct drop *d = find(f, name);
     if (d) {
         d->is_asked_anew = true;
@@ -91,6 +88,17 @@ void fleet_drop_layer(struct fleet *f, struct str name)
     list_init(&d->node);
     list_push(&f->drops, &d->node);
     ask(d);
+}
+
+bool fleet_layers_leave(const struct fleet *f, const char *rootfs, const char *layers)
+{
+    struct str rest = str_of(layers), name = layers_root(rootfs);
+    const struct drop *d = name.n ? find(f, name) : NULL;
+    while (!(d && d->call.link) && rest.n) {
+        (void)str_cut(rest, ',', &name, &rest);
+        d = find(f, name);
+    }
+    return d && d->call.link;
 }
 
 void fleet_drops_free(struct fleet *f)

@@ -136,6 +136,8 @@ int builds_import(struct builds *all, struct op *op, const struct build_import *
     }
     if (is_held && (r < 0 || same))
         fleet_layers_release(all->spec.fleet, rootfs, layers);
+    if (r == 0)
+        out->is_settled = !fleet_layers_leave(all->spec.fleet, rootfs, layers);
     json_decref(config);
     return r;
 }

@@ -37,6 +37,7 @@ struct build_made {
     char template_id[21], build_id[37];
     char name[TEMPLATE_NAME_SIZE];
     char tags[4096]; /* commas between */
+    bool is_settled; /* of builds_import: nothing of it is being dropped any more */
 };
 /* Adds a waiting build. Waiting ones that share a tag are failed. 0 or a negative errno with the
  * fault in `op`: INVALID, CONFLICT (the name is somebody else's), LIMIT. */
@@ -53,7 +54,8 @@ struct build_import {
     const json_t *config;
 };
 /* Adds a ready build of what is in place. out->build_id is "": the name stands for just that
- * already. 0 or a negative errno with the fault in `op`. */
+ * already. Who placed it asks until it is settled, and looks then whether it is there. 0 or a
+ * negative errno with the fault in `op`. */
 int builds_import(struct builds *all, struct op *op, const struct build_import *from,
                   struct build_made *out);
 
