@@ -102,9 +102,7 @@ static int announce(struct cli *c, struct transfer_import *t, const char *name)
         is_settled = json_is_true(json_object_get(answer, "isSettled"));
     }
     if (!status && !is_settled)
-        status = cli_fail(c, FAULT_UNAVAILABLE,
-                          "the server still removes what was there; import "
-                          "again");
+        status = cli_fail(c, FAULT_UNAVAILABLE, "the server still removes a part; import again");
     if (!status)
         (void)json_object_set_new(answer, "isNew", json_boolean(is_new));
     for (int i = 0; !status && i < 3 && !transfer_is_placed(t); i++)
