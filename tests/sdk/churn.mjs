@@ -42,11 +42,9 @@ function census() {
   c['disk, MiB'] = Math.round(Number(execFileSync('du', ['-sx', '--block-size=1024', '--exclude=log', state]).toString().split('\t')[0]) / 1024)
   const pss = server.map((p) => Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${p}/smaps_rollup`, 'utf8'))?.[1] ?? 0))
   c['memory of services, MiB'] = Math.round(pss.reduce((a, b) => a + b, 0) / 1024)
-  if (count >= 1000) { // a short one would only make the caches cold for who comes next
-    execFileSync('sync')
-    fs.writeFileSync('/proc/sys/vm/drop_caches', '3') // ended memory groups live on while a page of a cache is charged to them
-    c['memory of the kernel, MiB'] = Math.round(['SUnreclaim', 'PageTables', 'KernelStack', 'Percpu'].map((k) => Number(new RegExp(`^${k}:\\s+(\\d+)`, 'm').exec(fs.readFileSync('/proc/meminfo', 'utf8'))[1])).reduce((a, b) => a + b, 0) / 1024)
-  }
+  execFileSync('sync')
+  fs.writeFileSync('/proc/sys/vm/drop_caches', '3') // ended memory groups live on while a page of a cache is charged to them
+  c['memory of the kernel, MiB'] = Math.round(['SUnreclaim', 'PageTables', 'KernelStack', 'Percpu'].map((k) => Number(new RegExp(`^${k}:\\s+(\\d+)`, 'm').exec(fs.readFileSync('/proc/meminfo', 'utf8'))[1])).reduce((a, b) => a + b, 0) / 1024)
   return c
 }
 // pools are refilled and caches grow at first use: how much more afterwards is no leak
